@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: ISC
+//
+// log: what happened to a connection, as a line of rinetd's log, to the byte; and lines to a file
+// or to syslog. Formatting is pure: the time is a field.
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+enum log_event {
+    LOG_EVENT_OPENED,
+    LOG_EVENT_DONE_LOCAL_CLOSED,  // the target ended first
+    LOG_EVENT_DONE_REMOTE_CLOSED, // the client ended first
+    LOG_EVENT_ACCEPT_FAILED,
+    LOG_EVENT_LOCAL_SOCKET_FAILED,
+    LOG_EVENT_LOCAL_BIND_FAILED,
+    LOG_EVENT_LOCAL_CONNECT_FAILED,
+    LOG_EVENT_NOT_ALLOWED,
+    LOG_EVENT_DENIED,
+};
+
+enum log_style { LOG_STYLE_TABS, LOG_STYLE_COMMON };
+
+struct log_record {
+    struct tm when; // local time, tm_gmtoff included
+    enum log_event event;
+    const char *client;              // numeric, or NULL where it is unknown
+    const char *listener_host;       // as written in the configuration
+    unsigned listener_port;          // host byte order
+    const char *target_host;         // as written in the configuration
+    unsigned target_port;            // 0 for a unix socket
+    uint64_t from_client, to_client; // bytes
+};
+
+// The longest line, its LF included; longer texts are cut, so that a line is one write(2).
+#define LOG_LINE_MAX 1024
+
+// Writes RECORD as one line, LF included and NUL after it. Returns its length without the NUL.
+size_t log_format(char line[static LOG_LINE_MAX], enum log_style style,
+                  const struct log_record *record);
+
+// Appends LINE, LENGTH bytes with their LF, to SINK: "syslog" (facility daemon, priority info), or
+// the path of a file, which is opened, created where it is missing (0666 less the umask), written
+// to once and closed: a file renamed by logrotate(8) needs no signal. Never waits for a reader of
+// a fifo. Returns 0, or -1 with errno; nothing but a part of the line is in the file then.
+int log_write(const char *sink, const char *line, size_t length);
+
+#endif
