@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: ISC
+#include "dial.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RETRY_MS 10
+
+// The addresses of one host: of a name, a list of the resolver's; else the one in `single`.
+struct addresses {
+    struct addrinfo *list;
+    struct addrinfo single;
+    union host_address storage;
+};
+
+// What a look-up's thread is given and gives back. It belongs to the thread until its address has
+// been sent through the pipe.
+struct lookup {
+    int reply;
+    int error; // of getaddrinfo(3)
+    struct addrinfo *list;
+    char host[HOST_NAME_MAX_BYTES + 2];
+    char port[8];
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Waits for EVENTS on FD (none: for time to pass) until DEADLINE, 0 being never. Returns 0, or -1
+// with ETIMEDOUT or EINTR.
+static int wait_until(const struct dial_request *request, int fd, short events, int64_t deadline)
+{
+    struct pollfd entry = {.fd = fd, .events = events};
+
+    while (!*request->stop) {
+        int64_t left = deadline ? deadline - now_ms() : 0;
+        struct timespec time = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+        int ready;
+
+        if (left < 0)
+            break;
+        ready = ppoll(&entry, 1, deadline ? &time : NULL, request->mask);
+        if (ready > 0)
+            return 0;
+        if (ready == 0)
+            break;
+        if (errno != EINTR)
+            return -1;
+    }
+    errno = *request->stop ? EINTR : ETIMEDOUT;
+    return -1;
+}
+
+// getaddrinfo(3) knows no deadline, so it runs in a thread that is left behind when time is up.
+static void *lookup_thread(void *argument)
+{
+    struct lookup *lookup = argument;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    int reply = lookup->reply;
+
+    lookup->error = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->list);
+    if (write(reply, &lookup, sizeof lookup) != sizeof lookup) {
+        // Nobody waits any more.
+        if (lookup->error == 0)
+            freeaddrinfo(lookup->list);
+        free(lookup);
+    }
+    close(reply);
+    return NULL;
+}
+
+// Starts a thread that no signal interrupts: they are blocked here except while waiting.
+static int start_lookup(struct lookup *lookup)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int error = pthread_attr_init(&attributes);
+
+    if (error)
+        return error;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    error = pthread_create(&thread, &attributes, lookup_thread, lookup);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+static int look_up(const struct dial_request *request, const char *host, int64_t deadline,
+                   struct addresses *found, char *reason)
+{
+    struct lookup *lookup = calloc(1, sizeof *lookup);
+    int reply[2], error = 0;
+
+    if (!lookup || pipe2(reply, O_CLOEXEC) < 0) {
+        snprintf(reason, DIAL_REASON_MAX, "unable to look up %s: %s", host, strerror(errno));
+        free(lookup);
+        return -1;
+    }
+    lookup->reply = reply[1];
+    snprintf(lookup->host, sizeof lookup->host, "%s", host);
+    snprintf(lookup->port, sizeof lookup->port, "%u", request->port);
+    error = start_lookup(lookup);
+    if (error) {
+        free(lookup);
+        close(reply[1]);
+    } else if (wait_until(request, reply[0], POLLIN, deadline) < 0) {
+        error = errno;
+    } else if (read(reply[0], &lookup, sizeof lookup) != sizeof lookup) {
+        error = EIO;
+    } else {
+        found->list = lookup->error ? NULL : lookup->list;
+        if (lookup->error)
+            snprintf(reason, DIAL_REASON_MAX, "unable to look up %s: %s", host,
+                     gai_strerror(lookup->error));
+        error = lookup->error ? ENOENT : 0;
+        free(lookup);
+        close(reply[0]);
+        errno = error;
+        return error ? -1 : 0;
+    }
+    close(reply[0]);
+    snprintf(reason, DIAL_REASON_MAX, "unable to look up %s: %s", host, strerror(error));
+    errno = error;
+    return -1;
+}
+
+static int find_addresses(const struct dial_request *request, const char *host, int64_t deadline,
+                          struct addresses *found, char *reason)
+{
+    socklen_t size = host_address(host, request->port, &found->storage);
+
+    memset(&found->single, 0, sizeof found->single);
+    if (size == 0)
+        return look_up(request, host, deadline, found, reason);
+    found->single.ai_family = found->storage.any.sa_family;
+    found->single.ai_addr = &found->storage.any;
+    found->single.ai_addrlen = size;
+    found->list = &found->single;
+    return 0;
+}
+
+static void free_addresses(struct addresses *found)
+{
+    if (found->list && found->list != &found->single)
+        freeaddrinfo(found->list);
+}
+
+static const struct addrinfo *of_family(const struct addrinfo *list, int family)
+{
+    while (list && list->ai_family != family)
+        list = list->ai_next;
+    return list;
+}
+
+// Whether connecting to TARGET ends at this host: the kernel binds only what is its own.
+static bool is_local(const union host_address *target)
+{
+    union host_address local = *target;
+    socklen_t size = sizeof local.in;
+    bool bound;
+    int fd = socket(local.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return false;
+    local.in.sin_port = 0; // sin6_port stands at the same place
+    if (local.any.sa_family == AF_INET6)
+        size = sizeof local.in6;
+    bound = bind(fd, &local.any, size) == 0;
+    close(fd);
+    return bound;
+}
+
+// Connecting to 0.0.0.0 or :: reaches this host's loopback address.
+static void make_concrete(union host_address *address)
+{
+    host_unmap(address);
+    if (!host_is_wildcard(address))
+        return;
+    if (address->any.sa_family == AF_INET)
+        address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else
+        address->in6.sin6_addr = in6addr_loopback;
+}
+
+static bool is_listener(const struct dial_request *request, const struct addrinfo *info)
+{
+    union host_address target, listener = request->listener;
+
+    if (info->ai_family != AF_INET && info->ai_family != AF_INET6)
+        return false;
+    memset(&target, 0, sizeof target);
+    memcpy(&target, info->ai_addr, info->ai_addrlen);
+    if (host_port(&target) != host_port(&listener))
+        return false;
+    make_concrete(&target);
+    make_concrete(&listener);
+    return host_same(&target, &listener) || (request->listener_is_wildcard && is_local(&target));
+}
+
+// TCP lets a socket connect to itself when the kernel happens to give it the target's port and
+// nobody listens there: the client would then talk to its own echo.
+static bool is_itself(int fd, const struct addrinfo *info)
+{
+    union host_address local, target;
+    socklen_t size = sizeof local;
+
+    if (info->ai_family == AF_UNIX || getsockname(fd, &local.any, &size) < 0)
+        return false;
+    memset(&target, 0, sizeof target);
+    memcpy(&target, info->ai_addr, info->ai_addrlen);
+    make_concrete(&target);
+    return host_port(&local) == host_port(&target) && host_same(&local, &target);
+}
+
+// Connects FD by DEADLINE. Returns 0, or -1 with errno.
+static int connect_until(const struct dial_request *request, int fd, const struct addrinfo *info,
+                         int64_t deadline)
+{
+    socklen_t size = sizeof(int);
+    int error = 0;
+
+    while (connect(fd, info->ai_addr, info->ai_addrlen) < 0) {
+        if (errno == EINPROGRESS) {
+            if (wait_until(request, fd, POLLOUT, deadline) < 0 ||
+                getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+                return -1;
+            errno = error;
+            if (error)
+                return -1;
+            break;
+        }
+        // A unix socket whose backlog is full; nothing tells when there is room again.
+        if (errno != EAGAIN || info->ai_family != AF_UNIX || (deadline && now_ms() >= deadline))
+            return -1;
+        if (wait_until(request, -1, 0, now_ms() + RETRY_MS) < 0 && errno == EINTR)
+            return -1;
+    }
+    if (is_itself(fd, info)) {
+        errno = ECONNREFUSED;
+        return -1;
+    }
+    return 0;
+}
+
+// One address. Returns a socket, or -1 with errno and *STEP.
+static int try_address(const struct dial_request *request, const struct addrinfo *info,
+                       const struct addrinfo *src, int64_t deadline, enum dial_step *step)
+{
+    int fd, saved;
+
+    *step = DIAL_CONNECT;
+    if (is_listener(request, info)) {
+        errno = ELOOP;
+        return -1;
+    }
+    *step = DIAL_SOCKET;
+    fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    *step = DIAL_BIND;
+    if (src && bind(fd, src->ai_addr, src->ai_addrlen) < 0)
+        goto failed;
+    *step = DIAL_CONNECT;
+    if (connect_until(request, fd, info, deadline) == 0)
+        return fd;
+failed:
+    saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+static const char *describe(int error)
+{
+    return error == ELOOP ? "the target is the listener itself" : strerror(error);
+}
+
+static void explain(const struct dial_request *request, const struct addrinfo *info,
+                    struct dial_failure *failure)
+{
+    union host_address address;
+    char text[HOST_TEXT_MAX];
+    int error = errno;
+
+    memset(&address, 0, sizeof address);
+    memcpy(&address, info->ai_addr, info->ai_addrlen);
+    host_text(&address, text);
+    if (failure->step == DIAL_BIND)
+        snprintf(failure->reason, sizeof failure->reason, "unable to use the source address %s: %s",
+                 request->src, describe(error));
+    else if (info->ai_family == AF_UNIX)
+        snprintf(failure->reason, sizeof failure->reason, "unable to connect to %s: %s",
+                 request->host, describe(error));
+    else
+        snprintf(failure->reason, sizeof failure->reason,
+                 "unable to connect to %s (%s) port %u: %s", request->host, text, request->port,
+                 describe(error));
+    errno = error;
+}
+
+static size_t count_usable(const struct addrinfo *list, const struct addrinfo *src)
+{
+    size_t count = 0;
+
+    for (; list; list = list->ai_next)
+        count += !src || of_family(src, list->ai_family);
+    return count;
+}
+
+static int try_all(const struct dial_request *request, const struct addrinfo *list,
+                   const struct addrinfo *src, int64_t deadline, struct dial_failure *failure)
+{
+    size_t left = count_usable(list, src);
+
+    if (left == 0) {
+        failure->step = DIAL_BIND;
+        snprintf(failure->reason, sizeof failure->reason,
+                 "%s has no address of the family of the source address %s", request->host,
+                 request->src);
+        errno = EAFNOSUPPORT;
+    }
+    for (; list && left > 0; list = list->ai_next) {
+        const struct addrinfo *from = src ? of_family(src, list->ai_family) : NULL;
+        int64_t now = now_ms(), until = deadline;
+        int fd;
+
+        if (src && !from)
+            continue;
+        if (deadline)
+            until = now + (deadline - now) / (int64_t)left;
+        fd = try_address(request, list, from, until, &failure->step);
+        if (fd >= 0)
+            return fd;
+        explain(request, list, failure);
+        if (errno == EINTR)
+            break;
+        left--;
+    }
+    return -1;
+}
+
+int dial(const struct dial_request *request, struct dial_failure *failure)
+{
+    struct addresses target = {.list = NULL}, src = {.list = NULL};
+    int64_t deadline = request->timeout_ms ? now_ms() + request->timeout_ms : 0;
+    struct dial_request source = *request;
+    int fd = -1, saved;
+
+    failure->step = DIAL_LOOKUP;
+    source.port = 0;
+    if (find_addresses(request, request->host, deadline, &target, failure->reason) == 0 &&
+        (!request->src ||
+         find_addresses(&source, request->src, deadline, &src, failure->reason) == 0))
+        fd = try_all(request, target.list, src.list, deadline, failure);
+    saved = errno;
+    free_addresses(&target);
+    free_addresses(&src);
+    errno = saved;
+    return fd;
+}
+
+int dial_resolve(const char *name, long timeout_ms, char *text, size_t size)
+{
+    static const volatile sig_atomic_t never = 0;
+    struct dial_request request = {.host = name, .stop = &never};
+    struct addresses found = {.list = NULL};
+    char reason[DIAL_REASON_MAX] = "";
+    size_t length = 0;
+
+    text[0] = '\0';
+    if (find_addresses(&request, name, now_ms() + timeout_ms, &found, reason) < 0) {
+        snprintf(text, size, "%s", reason);
+        return -1;
+    }
+    for (const struct addrinfo *info = found.list; info; info = info->ai_next) {
+        union host_address address;
+        char one[HOST_TEXT_MAX];
+
+        memset(&address, 0, sizeof address);
+        memcpy(&address, info->ai_addr, info->ai_addrlen);
+        host_text(&address, one);
+        if (length + strlen(one) + 2 > size)
+            break;
+        length += (size_t)sprintf(text + length, "%s%s", length ? " " : "", one);
+    }
+    free_addresses(&found);
+    return 0;
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: ISC
+//
+// dial: a host and a port in, a connected stream socket out, by a deadline.
+#ifndef DIAL_H
+#define DIAL_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host.h"
+
+// The longest reason of a failure, its NUL included.
+#define DIAL_REASON_MAX 256
+
+struct dial_request {
+    const char *host; // any kind but HOST_BAD; names are looked up now
+    unsigned port;    // host byte order; ignored for HOST_UNIX
+    const char *src;  // the local address to connect from, or a name of it; NULL: the kernel's
+                      // choice. Target addresses of another family are passed over
+    long timeout_ms;  // for the look-up and all addresses together; 0: as long as the kernel tries
+    // Where the client came in: a target that is this very listener is refused with ELOOP.
+    // `listener_is_wildcard` says that it serves every address of this host.
+    union host_address listener;
+    bool listener_is_wildcard;
+    // Signals are let in while dial() waits, by this mask; it gives up when *STOP becomes true.
+    const sigset_t *mask;
+    const volatile sig_atomic_t *stop;
+};
+
+enum dial_step { DIAL_LOOKUP, DIAL_SOCKET, DIAL_BIND, DIAL_CONNECT };
+
+struct dial_failure {
+    enum dial_step step; // where the last address that was tried failed
+    char reason[DIAL_REASON_MAX];
+};
+
+// Tries every address of the target in the resolver's order, each with its share of the time that
+// is left, so that a silent one leaves time for the next. Returns a connected socket, non-blocking
+// and close-on-exec, or -1 with FAILURE set and errno: that of socket(2), bind(2) or connect(2),
+// ENOENT for a name not found, ETIMEDOUT, ELOOP, EINTR.
+int dial(const struct dial_request *request, struct dial_failure *failure);
+
+// Looks NAME up as dial() does, for at most TIMEOUT_MS. Writes the addresses as text with blanks
+// between them and returns 0, or why not and returns -1.
+int dial_resolve(const char *name, long timeout_ms, char *text, size_t size);
+
+#endif

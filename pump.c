@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: ISC
+#include "pump.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define BUFFER_BYTES 65536
+
+// What is owed to a side whose opposite is dead: given up after so long without progress.
+#define DRAIN_MS 10000
+
+struct side {
+    int fd;
+    bool dead; // reset or broken: nothing can be delivered to it any more
+    bool hung; // poll(2) will report POLLHUP for ever: not to be asked unless something is wanted
+};
+
+// One direction. `end` never goes back before everything up to it has been sent.
+struct flow {
+    struct side *from, *to;
+    size_t start, end;
+    bool ended;    // end of file or an error at `from`: nothing more will be read
+    bool finished; // and delivered, or given up
+    uint64_t received, delivered;
+    unsigned char buffer[BUFFER_BYTES];
+};
+
+struct pump {
+    struct side client, target;
+    struct flow up, down;     // client to target, target to client
+    const struct side *first; // the side that ended first, or NULL
+    int64_t moved_ms;         // when bytes last moved
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool has_pending(const struct flow *flow)
+{
+    return flow->start < flow->end;
+}
+
+static bool wants_input(const struct flow *flow)
+{
+    return !flow->ended && flow->end < BUFFER_BYTES;
+}
+
+static void note_end(struct pump *pump, const struct side *side)
+{
+    if (!pump->first)
+        pump->first = side;
+}
+
+// Nothing reaches SIDE any more; what comes from it is still read to its end.
+static void give_up(struct pump *pump, struct side *side)
+{
+    struct flow *to = side == &pump->target ? &pump->up : &pump->down;
+
+    note_end(pump, side);
+    side->dead = true;
+    to->start = to->end = 0;
+    to->ended = to->finished = true;
+}
+
+static void fill(struct pump *pump, struct flow *flow)
+{
+    ssize_t got =
+        recv(flow->from->fd, flow->buffer + flow->end, BUFFER_BYTES - flow->end, MSG_DONTWAIT);
+
+    if (got > 0) {
+        flow->end += (size_t)got;
+        flow->received += (size_t)got;
+        return;
+    }
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    flow->ended = true;
+    note_end(pump, flow->from);
+    // ECONNRESET, or ETIMEDOUT and its like from keepalive probes: no clean end.
+    if (got < 0)
+        give_up(pump, flow->from);
+}
+
+static void drain(struct pump *pump, struct flow *flow)
+{
+    while (has_pending(flow)) {
+        ssize_t sent = send(flow->to->fd, flow->buffer + flow->start, flow->end - flow->start,
+                            MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0) {
+            // EPIPE and ECONNRESET: the receiver is gone, whatever it still sent is to be read.
+            if (errno != EAGAIN)
+                give_up(pump, flow->to);
+            return;
+        }
+        flow->start += (size_t)sent;
+        flow->delivered += (size_t)sent;
+        pump->moved_ms = now_ms();
+    }
+    flow->start = flow->end = 0;
+}
+
+static void finish(struct pump *pump, struct flow *flow)
+{
+    if (flow->finished || !flow->ended || has_pending(flow))
+        return;
+    flow->finished = true;
+    // A dead source did not end its stream: its receiver is reset instead, at the very end.
+    if (!flow->from->dead && shutdown(flow->to->fd, SHUT_WR) < 0)
+        give_up(pump, flow->to); // ENOTCONN: it has been reset meanwhile
+}
+
+static void move(struct pump *pump, struct flow *flow, bool readable)
+{
+    if (readable && wants_input(flow)) {
+        fill(pump, flow);
+        if (has_pending(flow))
+            pump->moved_ms = now_ms();
+    }
+    drain(pump, flow);
+    finish(pump, flow);
+}
+
+static struct pollfd entry_for(const struct side *side, const struct flow *from,
+                               const struct flow *to)
+{
+    struct pollfd entry = {.fd = side->fd};
+
+    if (wants_input(from))
+        entry.events |= POLLIN;
+    if (has_pending(to))
+        entry.events |= POLLOUT;
+    // Without events poll(2) still reports a reset: that matters while the other side stalls.
+    if (side->hung && entry.events == 0)
+        entry.fd = -1;
+    return entry;
+}
+
+static void note_events(struct pump *pump, struct side *side, short events)
+{
+    socklen_t size = sizeof(int);
+    int error = 0;
+
+    if (events & POLLHUP)
+        side->hung = true;
+    // Asking clears the error, so that POLLERR does not come again at once.
+    if (events & POLLERR && getsockopt(side->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error)
+        give_up(pump, side);
+}
+
+// How long to wait, in milliseconds; -1: for ever.
+static int64_t patience(const struct pump *pump, long idle_ms)
+{
+    int64_t left = -1;
+
+    if (idle_ms)
+        left = pump->moved_ms + idle_ms - now_ms();
+    if ((pump->client.dead || pump->target.dead) && (!idle_ms || left > DRAIN_MS))
+        left = DRAIN_MS;
+    return idle_ms && left < 0 ? 0 : left;
+}
+
+// Waits, then moves what can be moved. Returns false when time is up or *STOP is set.
+static bool step(struct pump *pump, const struct pump_request *request)
+{
+    struct pollfd entries[2] = {
+        entry_for(&pump->client, &pump->up, &pump->down),
+        entry_for(&pump->target, &pump->down, &pump->up),
+    };
+    int64_t wait_ms = patience(pump, request->idle_ms);
+    struct timespec time = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
+    int ready = ppoll(entries, 2, wait_ms < 0 ? NULL : &time, request->mask);
+
+    if (*request->stop || ready == 0)
+        return false;
+    if (ready < 0)
+        return errno == EINTR;
+    note_events(pump, &pump->client, entries[0].revents);
+    note_events(pump, &pump->target, entries[1].revents);
+    move(pump, &pump->up, entries[0].revents & (POLLIN | POLLHUP | POLLERR));
+    move(pump, &pump->down, entries[1].revents & (POLLIN | POLLHUP | POLLERR));
+    return true;
+}
+
+// Makes the close of SIDE a reset, tcp(7) and socket(7). A reset overtakes what the kernel has not
+// sent yet, so that is waited for: SIDE still gets every byte it was owed.
+static void reset(const struct side *side, const struct pump_request *request)
+{
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    int unsent = 0, before = 0;
+    int64_t deadline = now_ms() + DRAIN_MS;
+    struct timespec nap = {.tv_nsec = 1000000};
+
+    while (ioctl(side->fd, TIOCOUTQ, &unsent) == 0 && unsent > 0 && !*request->stop) {
+        if (unsent != before)
+            deadline = now_ms() + DRAIN_MS;
+        if (now_ms() >= deadline)
+            break;
+        before = unsent;
+        ppoll(NULL, 0, &nap, request->mask);
+        if (nap.tv_nsec < 50000000)
+            nap.tv_nsec *= 2;
+    }
+    // A unix socket has no resets; its close is enough.
+    setsockopt(side->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+static enum pump_end reason(const struct pump *pump, const struct pump_request *request,
+                            bool completed)
+{
+    if (*request->stop)
+        return PUMP_STOPPED;
+    if (!completed && !pump->first)
+        return PUMP_IDLE;
+    return pump->first == &pump->target ? PUMP_TARGET_FIRST : PUMP_CLIENT_FIRST;
+}
+
+void pump(const struct pump_request *request, struct pump_result *result)
+{
+    struct pump state;
+    bool going = true;
+
+    // Not an initialiser: that would touch both buffers.
+    state.client = (struct side){.fd = request->client};
+    state.target = (struct side){.fd = request->target};
+    state.first = NULL;
+    state.moved_ms = now_ms();
+    state.up.from = state.down.to = &state.client;
+    state.up.to = state.down.from = &state.target;
+    state.up.start = state.up.end = state.down.start = state.down.end = 0;
+    state.up.received = state.up.delivered = state.down.received = state.down.delivered = 0;
+    state.up.ended = state.up.finished = state.down.ended = state.down.finished = false;
+
+    while (going && !(state.up.finished && state.down.finished))
+        going = step(&state, request);
+    if (state.client.dead && !state.target.dead)
+        reset(&state.target, request);
+    if (state.target.dead && !state.client.dead)
+        reset(&state.client, request);
+    result->from_client = state.up.received;
+    result->to_client = state.down.delivered;
+    result->end = reason(&state, request, going);
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: ISC
+//
+// pump: two connected stream sockets, bytes both ways until both directions are done.
+//
+// An end of file on one side becomes shutdown(SHUT_WR) on the other once everything before it has
+// been delivered, and the other direction goes on. A side that is reset, or cannot be written to
+// any more, makes the other one end with a reset as well, after what it was owed. What one side
+// does not take is not read from the other: memory stays bounded.
+#ifndef PUMP_H
+#define PUMP_H
+
+#include <signal.h>
+#include <stdint.h>
+
+struct pump_request {
+    int client, target;
+    long idle_ms; // end when no byte has moved for so long; 0: never
+    // Signals are let in while nothing can be moved, by this mask; *STOP ends the work.
+    const sigset_t *mask;
+    const volatile sig_atomic_t *stop;
+};
+
+enum pump_end {
+    PUMP_CLIENT_FIRST, // the client was the first to end its direction, or was reset
+    PUMP_TARGET_FIRST,
+    PUMP_IDLE,
+    PUMP_STOPPED,
+};
+
+struct pump_result {
+    uint64_t from_client; // bytes read from the client
+    uint64_t to_client;   // bytes written to the client
+    enum pump_end end;
+};
+
+// Returns when both directions are done, or time or *STOP ended them. The sockets stay open; a
+// side that is to see a reset gets it when the caller closes the last descriptor of its socket.
+void pump(const struct pump_request *request, struct pump_result *result);
+
+#endif

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: ISC
+//
+// rinetd-relay: one connection on standard input, forwarded to one target. See rinetd-relay(8).
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "acl.h"
+#include "dial.h"
+#include "host.h"
+#include "log.h"
+#include "options.h"
+#include "pump.h"
+#include "report.h"
+
+#define PROGRAM "rinetd-relay"
+
+// How often one access list may be given; each time with any number of patterns.
+#define LIST_ARGUMENTS_MAX 64
+
+#define RESOLVED_MAX_BYTES 1024
+
+enum { EXIT_SERVED = 0, EXIT_UNREACHED = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
+
+// All that is known of the one connection.
+struct relay {
+    struct options options;
+    const char *patterns[ACL_LISTS][LIST_ARGUMENTS_MAX];
+    struct acl acl;
+    const char *target_host;
+    unsigned target_port;
+    char listener_host[HOST_NAME_MAX_BYTES + 2];
+    unsigned listener_port;
+    union host_address local; // where the client came in
+    struct acl_client client;
+    sigset_t mask; // that of a wait, in which SIGTERM and SIGINT may come
+    struct log_record record;
+};
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal_number)
+{
+    (void)signal_number;
+    stop_requested = 1;
+}
+
+static void print_option(const struct option_row *row)
+{
+    char left[64];
+
+    snprintf(left, sizeof left, "--%s%s%s", row->name, row->value ? "=" : "",
+             row->value ? row->value : "");
+    printf("  %-28s %s\n", left, row->help);
+}
+
+static int print_help(void)
+{
+    puts("usage: " PROGRAM " [options] HOST PORT\n"
+         "       " PROGRAM " [options] unix:/PATH\n"
+         "       " PROGRAM " --resolve\n"
+         "\n"
+         "Forwards the connection on standard input to the target.\n");
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (options_table[i].audience == OPTION_FOR_RELAY ||
+            options_table[i].audience == OPTION_FOR_COMMAND)
+            print_option(&options_table[i]);
+    return fflush(stdout) == 0 ? EXIT_SERVED : EXIT_SYSTEM;
+}
+
+// Looks up the names on standard input for rinetd-gen, which may be linked with another libc.
+static int print_resolved(long timeout_ms)
+{
+    char name[HOST_NAME_MAX_BYTES + 3], text[RESOLVED_MAX_BYTES];
+
+    while (fgets(name, sizeof name, stdin)) {
+        name[strcspn(name, "\n")] = '\0';
+        if (host_kind(name) != HOST_NAME)
+            printf("%s\tfailed\tnot a host name\n", name);
+        else if (dial_resolve(name, timeout_ms, text, sizeof text) == 0)
+            printf("%s\tfound\t%s\n", name, text);
+        else
+            printf("%s\tfailed\t%s\n", name, text);
+        if (fflush(stdout) != 0)
+            return EXIT_SYSTEM;
+    }
+    return EXIT_SERVED;
+}
+
+static int list_of(enum option_id id)
+{
+    switch (id) {
+    case OPTION_GLOBAL_ALLOW:
+        return ACL_GLOBAL_ALLOW;
+    case OPTION_GLOBAL_DENY:
+        return ACL_GLOBAL_DENY;
+    case OPTION_ALLOW:
+        return ACL_ALLOW;
+    case OPTION_DENY:
+        return ACL_DENY;
+    default:
+        return -1;
+    }
+}
+
+// Takes one "--name=value" or "--name". Returns 0, or -1 when it was reported.
+static int take_option(struct relay *relay, const char *argument)
+{
+    const char *name = argument + 2, *equals = strchr(name, '='), *expected;
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    int id = options_find(name, length, false), list;
+    char buffer[80];
+
+    if (id < 0 || options_table[id].audience == OPTION_FOR_SUPERSERVER ||
+        options_table[id].audience == OPTION_FOR_WRAP) {
+        report("unknown option \"%s\"; --help lists them all", argument);
+        return -1;
+    }
+    if (!equals && options_table[id].kind != OPTION_IS_FLAG) {
+        report("--%s needs a value: --%s=%s", options_table[id].name, options_table[id].name,
+               options_table[id].value);
+        return -1;
+    }
+    expected = options_set(&relay->options, (enum option_id)id, equals ? equals + 1 : "", buffer,
+                           sizeof buffer);
+    if (expected) {
+        report("found \"%s\", expected %s", argument, expected);
+        return -1;
+    }
+    list = list_of((enum option_id)id);
+    if (list < 0)
+        return 0;
+    if (relay->acl.list[list].count == LIST_ARGUMENTS_MAX) {
+        report("--%s is given more than %d times; put commas between patterns",
+               options_table[id].name, LIST_ARGUMENTS_MAX);
+        return -1;
+    }
+    relay->patterns[list][relay->acl.list[list].count++] = relay->options.text[id];
+    return 0;
+}
+
+static int take_target(struct relay *relay, int count, char *const operands[])
+{
+    enum host_kind kind = count > 0 ? host_kind(operands[0]) : HOST_BAD;
+    char *end;
+    unsigned long port;
+
+    if (count != (kind == HOST_UNIX ? 1 : 2)) {
+        report("expected HOST PORT, or unix:/PATH alone, after the options, found %d arguments; "
+               "see --help",
+               count);
+        return -1;
+    }
+    if (kind == HOST_BAD) {
+        report("found \"%s\", expected an address, a host name or unix:/PATH", operands[0]);
+        return -1;
+    }
+    relay->target_host = operands[0];
+    if (kind == HOST_UNIX)
+        return 0;
+    port = strtoul(operands[1], &end, 10);
+    if (operands[1][0] < '0' || operands[1][0] > '9' || *end || port < 1 || port > 65535) {
+        report("found \"%s\", expected a port from 1 to 65535", operands[1]);
+        return -1;
+    }
+    relay->target_port = (unsigned)port;
+    return 0;
+}
+
+static bool asks_for_text(const struct relay *relay)
+{
+    return relay->options.text[OPTION_HELP] || relay->options.text[OPTION_VERSION] ||
+           relay->options.text[OPTION_RESOLVE];
+}
+
+// Returns 0, or -1 when it was reported.
+static int take_arguments(struct relay *relay, int argc, char *argv[])
+{
+    int i;
+
+    options_init(&relay->options);
+    for (int list = 0; list < ACL_LISTS; list++)
+        relay->acl.list[list].text = relay->patterns[list];
+    for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            i++;
+            break;
+        }
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "-V") == 0) {
+            relay->options.text[argv[i][1] == 'h' ? OPTION_HELP : OPTION_VERSION] = "";
+        } else if (argv[i][1] != '-') {
+            report("unknown option \"%s\"; --help lists them all", argv[i]);
+            return -1;
+        } else if (take_option(relay, argv[i]) < 0) {
+            return -1;
+        }
+    }
+    return asks_for_text(relay) ? 0 : take_target(relay, argc - i, argv + i);
+}
+
+static int print_text(const struct relay *relay)
+{
+    struct stat status;
+
+    // Law of the house: not one byte of ours to a client, not even when told so by mistake.
+    if (!report_may_print() || (fstat(0, &status) == 0 && S_ISSOCK(status.st_mode))) {
+        report("--help, --version and --resolve are not for a connection");
+        return EXIT_USAGE;
+    }
+    if (relay->options.text[OPTION_HELP])
+        return print_help();
+    if (relay->options.text[OPTION_RESOLVE])
+        return print_resolved(relay->options.number[OPTION_CONNECT_TIMEOUT] * 1000);
+    puts(PROGRAM " " VERSION);
+    return fflush(stdout) == 0 ? EXIT_SERVED : EXIT_SYSTEM;
+}
+
+// Whether standard input is what this version serves: one connected stream. Reports why not.
+static bool is_connection(void)
+{
+    int type = 0, listening = 0;
+    socklen_t size = sizeof type;
+
+    if (getsockopt(0, SOL_SOCKET, SO_TYPE, &type, &size) < 0) {
+        report("standard input is not a socket: start it from xinetd or inetd, see " PROGRAM "(8)");
+        return false;
+    }
+    size = sizeof listening;
+    if (type != SOCK_STREAM) {
+        report("standard input is a datagram socket: this version forwards TCP only");
+        return false;
+    }
+    if (getsockopt(0, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening) {
+        report("standard input is a listening socket: let the superserver accept (wait = no)");
+        return false;
+    }
+    return true;
+}
+
+static void write_log(struct relay *relay, enum log_event event)
+{
+    const char *sink = relay->options.text[OPTION_LOG];
+    char line[LOG_LINE_MAX];
+    enum log_style style =
+        relay->options.text[OPTION_LOG_COMMON] ? LOG_STYLE_COMMON : LOG_STYLE_TABS;
+    time_t now = time(NULL);
+    size_t length;
+
+    if (!sink)
+        return;
+    localtime_r(&now, &relay->record.when);
+    relay->record.event = event;
+    length = log_format(line, style, &relay->record);
+    if (log_write(sink, line, length) < 0)
+        report_to_syslog("unable to write %s: %s; lost: %.*s", sink, strerror(errno),
+                         (int)length - 1, line);
+}
+
+// Finds out who the client is and where it came in. Returns -1 where it is gone already.
+static int meet_client(struct relay *relay)
+{
+    union host_address peer;
+    socklen_t size = sizeof peer;
+    const char *listener = relay->options.text[OPTION_LISTENER];
+
+    memset(&peer, 0, sizeof peer);
+    relay->record.listener_host = "?";
+    relay->record.target_host = relay->target_host;
+    relay->record.target_port = relay->target_port;
+    if (getsockname(0, &relay->local.any, &size) == 0) {
+        host_text(&relay->local, relay->listener_host);
+        relay->listener_port = host_port(&relay->local);
+    }
+    if (listener)
+        relay->listener_port =
+            options_listener(listener, relay->listener_host, sizeof relay->listener_host);
+    if (relay->listener_host[0])
+        relay->record.listener_host = relay->listener_host;
+    relay->record.listener_port = relay->listener_port;
+    size = sizeof peer;
+    if (getpeername(0, &peer.any, &size) < 0)
+        return -1;
+    // xinetd turns a mapped socket into a plain IPv4 one; the listener still tells.
+    acl_client_set(&relay->client, &peer, host_kind(relay->listener_host) == HOST_IPV6);
+    if (relay->client.text[0])
+        relay->record.client = relay->client.text;
+    return 0;
+}
+
+// Sets up what SIGTERM and SIGINT do: nothing but end a wait.
+static void catch_signals(struct relay *relay)
+{
+    struct sigaction action = {.sa_handler = request_stop};
+    sigset_t ours;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGINT);
+    sigprocmask(SIG_BLOCK, &ours, &relay->mask);
+    sigdelset(&relay->mask, SIGTERM);
+    sigdelset(&relay->mask, SIGINT);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
+// Whether the access lists let the client in; logs a refusal.
+static bool may_enter(struct relay *relay)
+{
+    switch (acl_check(&relay->acl, &relay->client).verdict) {
+    case ACL_ALLOWED:
+        return true;
+    case ACL_NOT_ALLOWED:
+        write_log(relay, LOG_EVENT_NOT_ALLOWED);
+        return false;
+    case ACL_DENIED:
+        break;
+    }
+    write_log(relay, LOG_EVENT_DENIED);
+    return false;
+}
+
+static enum log_event failure_event(enum dial_step step)
+{
+    if (step == DIAL_SOCKET)
+        return LOG_EVENT_LOCAL_SOCKET_FAILED;
+    return step == DIAL_BIND ? LOG_EVENT_LOCAL_BIND_FAILED : LOG_EVENT_LOCAL_CONNECT_FAILED;
+}
+
+// Connects to the target. Returns the socket, or -1 when the failure was logged and reported.
+static int reach_target(struct relay *relay)
+{
+    union host_address listener;
+    struct dial_failure failure;
+    struct dial_request request = {
+        .host = relay->target_host,
+        .port = relay->target_port,
+        .src = relay->options.text[OPTION_SRC],
+        .timeout_ms = relay->options.number[OPTION_CONNECT_TIMEOUT] * 1000,
+        .listener = relay->local,
+        .mask = &relay->mask,
+        .stop = &stop_requested,
+    };
+    int target;
+
+    request.listener_is_wildcard =
+        host_address(relay->listener_host, 0, &listener) > 0 && host_is_wildcard(&listener);
+    target = dial(&request, &failure);
+    if (target < 0) {
+        write_log(relay, failure_event(failure.step));
+        report("%s", failure.reason);
+    }
+    return target;
+}
+
+static void tune(int fd, bool keepalive)
+{
+    int on = 1;
+
+    // A unix socket knows neither, and both are no more than wishes.
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (keepalive)
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+static enum log_event end_event(enum pump_end end)
+{
+    // rinetd has no word for the last two; an idle client is taken as gone, as rinetd does for UDP.
+    return end == PUMP_CLIENT_FIRST || end == PUMP_IDLE ? LOG_EVENT_DONE_REMOTE_CLOSED
+                                                        : LOG_EVENT_DONE_LOCAL_CLOSED;
+}
+
+static int serve(struct relay *relay)
+{
+    bool keepalive = relay->options.number[OPTION_KEEPALIVE];
+    struct pump_result result;
+    int target;
+
+    catch_signals(relay);
+    if (meet_client(relay) < 0) {
+        write_log(relay, LOG_EVENT_ACCEPT_FAILED);
+        return EXIT_SERVED;
+    }
+    if (relay->options.text[OPTION_REFUSED]) {
+        write_log(relay, LOG_EVENT_DENIED);
+        return EXIT_SERVED;
+    }
+    if (!may_enter(relay))
+        return EXIT_SERVED;
+    target = reach_target(relay);
+    if (target < 0)
+        return EXIT_UNREACHED;
+    write_log(relay, LOG_EVENT_OPENED);
+    tune(0, keepalive);
+    tune(target, keepalive);
+    pump(&(struct pump_request){.client = 0,
+                                .target = target,
+                                .idle_ms = relay->options.number[OPTION_TIMEOUT] * 1000,
+                                .mask = &relay->mask,
+                                .stop = &stop_requested},
+         &result);
+    relay->record.from_client = result.from_client;
+    relay->record.to_client = result.to_client;
+    write_log(relay, end_event(result.end));
+    return EXIT_SERVED;
+}
+
+int main(int argc, char *argv[])
+{
+    struct relay relay;
+
+    memset(&relay, 0, sizeof relay);
+    report_init(PROGRAM);
+    if (take_arguments(&relay, argc, argv) < 0)
+        return EXIT_USAGE;
+    if (asks_for_text(&relay))
+        return print_text(&relay);
+    if (!is_connection())
+        return EXIT_USAGE;
+    return serve(&relay);
+}

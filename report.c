@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: ISC
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 1024
+
+static const char *program_name;
+static bool to_syslog, may_print;
+
+// Whether FD is the very socket that descriptor 0 is.
+static bool is_client(int fd)
+{
+    struct stat x, y;
+
+    return fstat(0, &x) == 0 && S_ISSOCK(x.st_mode) && fstat(fd, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+static void open_null(int fd)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    if (null >= 0 && null != fd) {
+        dup2(null, fd);
+        close(null);
+    }
+}
+
+void report_init(const char *program)
+{
+    program_name = program;
+    // The lowest free descriptor is the one that open(2) gives: 0 too must be taken first.
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+            open_null(fd);
+            to_syslog |= fd == 2;
+        }
+    }
+    may_print = !is_client(1);
+    if (is_client(2)) {
+        to_syslog = true;
+        open_null(2);
+    }
+    openlog(program, LOG_PID, LOG_DAEMON);
+}
+
+static void report_line(bool syslog_wanted, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void report_line(bool syslog_wanted, const char *format, va_list arguments)
+{
+    char line[LINE_MAX_BYTES];
+    int saved = errno, length = 0;
+
+    if (!syslog_wanted)
+        length = snprintf(line, sizeof line, "%s: ", program_name);
+    vsnprintf(line + length, sizeof line - (size_t)length - 1, format, arguments);
+    if (syslog_wanted) {
+        syslog(LOG_ERR, "%s", line);
+    } else {
+        length = (int)strlen(line);
+        line[length++] = '\n';
+        // Nobody is left to be told of a failure.
+        if (write(2, line, (size_t)length) < 0)
+            errno = saved;
+    }
+    errno = saved;
+}
+
+void report(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    report_line(to_syslog, format, arguments);
+    va_end(arguments);
+}
+
+void report_to_syslog(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    report_line(true, format, arguments);
+    va_end(arguments);
+}
+
+bool report_may_print(void)
+{
+    return may_print;
+}
