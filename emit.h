@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: ISC
+//
+// emit: a rule of a configuration in, the text of a superserver's entry out, through a template,
+// in the target's own escaping. What the target cannot say is refused.
+//
+// In a template "@key@" stands for a value. A line of which a value is empty is left out. Nothing
+// in a value is looked at again.
+#ifndef EMIT_H
+#define EMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf.h"
+#include "host.h"
+
+enum emit_format { EMIT_XINETD, EMIT_INETD };
+
+// The longest name of a service, its NUL included: "rinetd-tcp-", an address, '-', a port.
+#define EMIT_NAME_MAX 64
+
+struct emit_template {
+    const char *name; // "xinetd-head"; NULL ends a list
+    const char *text;
+};
+
+// What is compiled in, from the folder templates.
+extern const struct emit_template emit_templates[];
+
+// What all rules have in common.
+struct emit_settings {
+    enum emit_format format;
+    const struct emit_template *templates; // asked before emit_templates; may be NULL
+    const char *config;                    // where the configuration came from, for the reader
+    const char *user;
+    const char *relay, *wrap; // absolute paths
+    const char *log;          // as the relay's --log takes it; NULL: no log
+    bool log_common;
+};
+
+// A rule with everything about it known.
+struct emit_rule {
+    const struct conf_rule *rule;
+    union host_address listener; // without a port
+    unsigned listener_port, target_port;
+    bool v6only;           // the wildcard :: is not to take IPv4 clients
+    const char *wrap_name; // the daemon name for TCP wrappers, or NULL
+    char name[EMIT_NAME_MAX];
+};
+
+// A text that grows. Starts zeroed; free(bytes) ends it. Always has a NUL after its bytes.
+struct emit_text {
+    char *bytes;
+    size_t size, capacity;
+    bool no_memory; // an allocation failed, and the text is not whole
+};
+
+enum emit_error_kind {
+    EMIT_OK,
+    EMIT_BAD_RULE,     // the target cannot say what the rule says
+    EMIT_BAD_LOG,      // it cannot say the name of the log file
+    EMIT_BAD_TEMPLATE, // a template of the site's is in error
+};
+
+// Why something was refused. `option` is the option of the rule in question, or -1.
+struct emit_error {
+    enum emit_error_kind kind;
+    int option;
+    char what[256];
+};
+
+void emit_append(struct emit_text *text, const char *bytes, size_t size);
+
+// Puts the service's name into RULE: of A-Za-z0-9._- alone, from protocol, address and port.
+void emit_name(struct emit_rule *rule);
+
+// Appends what stands before all rules, the entry of RULE, or what stands after all rules. CONF
+// gives the global access lists. Returns 0, or -1 with ERROR filled in and TEXT as it was.
+int emit_head(const struct emit_settings *settings, struct emit_text *text,
+              struct emit_error *error);
+int emit_entry(const struct emit_settings *settings, const struct conf *conf,
+               const struct emit_rule *rule, struct emit_text *text, struct emit_error *error);
+int emit_foot(const struct emit_settings *settings, struct emit_text *text,
+              struct emit_error *error);
+
+#endif
