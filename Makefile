@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: ISC
+#
+# make, make check, make install, make demo, make clean; see CONTRIBUTING.md for the rest.
+# O=DIR builds elsewhere, V=1 shows the commands, LIBC=musl or LIBC=system chooses the relay's libc.
+
+O        ?= build
+PREFIX   ?= /usr/local
+SYSCONFDIR    ?= /etc
+LOCALSTATEDIR ?= /var
+MANDIR   ?= $(PREFIX)/share/man
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
+SBINDIR   = $(PREFIX)/sbin
+LIBEXECDIR = $(PREFIX)/libexec
+DATADIR   = $(PREFIX)/share/rinetd-relay
+
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+INSTALL ?= install
+VERSION := $(shell cat VERSION)
+
+# The relay is started for every connection, and a static musl program starts fastest.
+ifeq ($(LIBC),)
+LIBC := $(if $(SANITIZE),system,$(if $(shell command -v musl-gcc 2>/dev/null),musl,system))
+endif
+ifeq ($(filter $(LIBC),musl system),)
+$(error LIBC is "$(LIBC)", expected musl or system)
+endif
+
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+	-Wvla -Wformat=2 -Wcast-qual -Wwrite-strings -Wundef $(if $(WERROR),-Werror)
+HARDENING = -fstack-protector-strong -fPIE $(if $(SANITIZE),,-fstack-clash-protection \
+	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+HARDENING_LD = -pie -Wl,-z,relro -Wl,-z,now
+SANITIZER = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer)
+
+OUR_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DRELAY_PATH='"$(LIBEXECDIR)/rinetd-relay"' \
+	-DCONFIG_PATH='"$(SYSCONFDIR)/rinetd.conf"' -I. -I$(O)
+OUR_CFLAGS   = -std=gnu11 -pthread $(WARNINGS) $(HARDENING) $(SANITIZER)
+OUR_LDFLAGS  = -pthread $(HARDENING_LD) $(SANITIZER)
+
+ifeq ($(LIBC),musl)
+RELAY_CC ?= musl-gcc
+RELAY_CFLAGS  = $(filter-out -fPIE,$(OUR_CFLAGS)) -fno-pie
+RELAY_LDFLAGS = -static -no-pie $(filter-out -pie,$(OUR_LDFLAGS))
+else
+RELAY_CC ?= $(CC)
+RELAY_CFLAGS  = $(OUR_CFLAGS)
+RELAY_LDFLAGS = $(OUR_LDFLAGS)
+endif
+
+SHARED     = host acl options
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log report $(SHARED)))
+GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site emit launch source output \
+	templates $(SHARED)))
+WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o)
+PROGRAMS   = $(addprefix $(O)/,rinetd-relay rinetd-gen rinetd-wrap)
+TEMPLATES  = $(sort $(wildcard templates/*))
+MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
+
+# Each unit test links its own module and what lies under that, and nothing else.
+UNIT_TESTS = host acl options log conf emit
+UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
+unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
+UNIT_host    = $(call unit_objs,host)
+UNIT_acl     = $(call unit_objs,acl host)
+UNIT_options = $(call unit_objs,options acl host)
+UNIT_log     = $(call unit_objs,log)
+UNIT_conf    = $(call unit_objs,conf $(SHARED))
+UNIT_emit    = $(call unit_objs,emit templates conf $(SHARED))
+
+FUZZERS     = conf acl emit
+REPLAYS     = $(FUZZERS:%=$(O)/test/fuzz/%_replay)
+FUZZ_conf   = conf $(SHARED)
+FUZZ_acl    = acl host
+FUZZ_emit   = emit templates conf $(SHARED)
+FUZZ_SECONDS ?= 300
+
+Q = $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+all: $(PROGRAMS)
+
+$(O)/rinetd-relay: $(RELAY_OBJS)
+	$(call say,LD,$@)
+	$(Q)$(RELAY_CC) $(CFLAGS) $(RELAY_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+$(O)/rinetd-gen: $(GEN_OBJS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+$(O)/rinetd-wrap: $(WRAP_OBJS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^ -lwrap
+
+$(O)/relay/%.o: %.c $(O)/flags
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(RELAY_CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(RELAY_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/obj/%.o: %.c $(O)/flags
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/obj/templates.o: $(O)/templates.c $(O)/flags
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# A template becomes the string that C knows it by: one literal a line.
+$(O)/templates.c: $(TEMPLATES) Makefile
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q){ echo '#include "emit.h"'; echo; \
+	  echo 'const struct emit_template emit_templates[] = {'; \
+	  for t in $(TEMPLATES); do \
+	    printf '    {"%s",\n' "$${t##*/}"; \
+	    sed -e 's/[\\"]/\\&/g' -e 's/	/\\t/g' -e 's/^/     "/' -e 's/$$/\\n"/' "$$t"; \
+	    echo '    },'; \
+	  done; echo '    {NULL, NULL},'; echo '};'; } > $@.new
+	$(Q)mv $@.new $@
+
+# Changes only when the flags do, so that another CC or CFLAGS builds everything anew.
+FLAGS_NOW = $(CC) $(RELAY_CC) $(CPPFLAGS) $(OUR_CPPFLAGS) $(CFLAGS) $(OUR_CFLAGS) $(RELAY_CFLAGS) \
+	$(LDFLAGS) $(RELAY_LDFLAGS)
+$(O)/flags: force
+	$(Q)mkdir -p $(@D)
+	$(Q)printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || \
+	  printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
+
+$(O)/test/unit/%_test: $(O)/obj/test/unit/%_test.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+$(foreach t,$(UNIT_TESTS),$(eval $(O)/test/unit/$(t)_test: $(UNIT_$(t))))
+
+$(O)/test/fuzz/%_replay: $(O)/obj/test/fuzz/fuzz_%.o $(O)/obj/test/fuzz/replay.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+$(foreach f,$(FUZZERS),$(eval $(O)/test/fuzz/$(f)_replay: $(call unit_objs,$(FUZZ_$(f)))))
+
+$(O)/peer: $(O)/obj/test/peer.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+test-programs: all $(O)/peer $(UNIT_BINS) $(REPLAYS)
+
+check: test-programs
+	$(Q)BUILD='$(abspath $(O))' test/run $(TESTS)
+
+golden-update: all
+	$(Q)BUILD='$(abspath $(O))' test/golden.sh --update
+
+# Needs clang. Looks for new inputs for FUZZ_SECONDS each, starting from the corpus in the tree.
+fuzz:
+	$(Q)for f in $(FUZZERS); do $(MAKE) fuzz-$$f || exit 1; done
+
+fuzz-%: $(O)/templates.c
+	$(Q)mkdir -p $(O)/fuzz/$*
+	$(Q)clang -g -O1 $(OUR_CPPFLAGS) -std=gnu11 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=undefined -o $(O)/fuzz/fuzz_$* test/fuzz/fuzz_$*.c \
+	  $(patsubst templates.c,$(O)/templates.c,$(addsuffix .c,$(FUZZ_$*)))
+	$(Q)$(O)/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
+	  -print_final_stats=1 -artifact_prefix=$(O)/fuzz/$*- \
+	  $(if $(wildcard test/fuzz/$*.dict),-dict=test/fuzz/$*.dict) $(O)/fuzz/$* test/fuzz/corpus/$*
+
+demo: all
+	$(Q)BUILD='$(abspath $(O))' examples/demo
+
+lint:
+	$(Q)clang-format --dry-run -Werror *.c *.h test/*.c test/unit/*.[ch] test/fuzz/*.c
+	$(Q)shellcheck deps.sh examples/demo test/run test/*.sh test/*.bash .ci/run
+	$(Q)for b in test/*.bats; do shellcheck -s bash -e SC2317 "$$b" || exit 1; done
+	$(Q)mandoc -Tlint -Wstyle $(MANUALS:%=man/%)
+
+install: all
+	$(INSTALL) -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(DATADIR)/templates' \
+	  '$(DESTDIR)$(DATADIR)/examples' '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(MANDIR)/man5'
+	$(INSTALL) -m 755 $(O)/rinetd-gen '$(DESTDIR)$(SBINDIR)'
+	$(INSTALL) -m 755 $(O)/rinetd-relay $(O)/rinetd-wrap '$(DESTDIR)$(LIBEXECDIR)'
+	$(INSTALL) -m 644 $(TEMPLATES) '$(DESTDIR)$(DATADIR)/templates'
+	$(INSTALL) -m 644 examples/rinetd.conf '$(DESTDIR)$(DATADIR)/examples'
+	sed 's|/var/log|$(LOCALSTATEDIR)/log|' examples/logrotate > \
+	  '$(DESTDIR)$(DATADIR)/examples/logrotate'
+	chmod 644 '$(DESTDIR)$(DATADIR)/examples/logrotate'
+	for m in $(filter %.8,$(MANUALS)); do \
+	  $(INSTALL) -m 644 man/$$m '$(DESTDIR)$(MANDIR)/man8' || exit 1; done
+	for m in $(filter %.5,$(MANUALS)); do \
+	  $(INSTALL) -m 644 man/$$m '$(DESTDIR)$(MANDIR)/man5' || exit 1; done
+
+clean:
+	rm -rf $(O)
+
+force:
+.PHONY: all check test-programs golden-update fuzz demo lint install clean force
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: ISC
+#include "check.h"
+
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The rules ordered by listener, so that each is found or compared without looking at all others.
+struct table {
+    struct conf *conf;
+    struct emit_rule **sorted;
+    size_t count;
+    struct ifaddrs *interfaces;
+};
+
+static bool find_port(struct conf *conf, struct conf_port *port, unsigned *number)
+{
+    struct servent *entry;
+
+    *number = port->number;
+    if (!port->service)
+        return true;
+    entry = getservbyname(port->service, port->udp ? "udp" : "tcp");
+    if (!entry) {
+        conf_report(conf, CONF_ERROR, &port->place,
+                    "found %s, expected a port or the name of a service that services(5) lists "
+                    "for %s",
+                    conf_quote(conf, port->service, strlen(port->service)),
+                    port->udp ? "UDP" : "TCP");
+        return false;
+    }
+    *number = ntohs((uint16_t)entry->s_port);
+    return true;
+}
+
+static bool find_listener(struct conf *conf, struct conf_host *host, union host_address *address)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    char text[HOST_TEXT_MAX];
+    int error;
+
+    if (host_address(host->text, 0, address) > 0)
+        return true;
+    error = getaddrinfo(host->text, NULL, &hints, &found);
+    if (error) {
+        conf_report(conf, CONF_ERROR, &host->place,
+                    "unable to look up the listener's name %s: %s; an address needs no look-up",
+                    conf_quote(conf, host->text, strlen(host->text)), gai_strerror(error));
+        return false;
+    }
+    memset(address, 0, sizeof *address);
+    memcpy(address, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    host_text(address, text);
+    // That one stays what it is.
+    if (strcmp(host->text, "localhost") != 0)
+        conf_report(conf, CONF_WARNING, &host->place,
+                    "the listener %s is pinned to %s, what it stands for now; convert again when "
+                    "that changes",
+                    conf_quote(conf, host->text, strlen(host->text)), text);
+    return true;
+}
+
+static bool is_udp(struct conf *conf, const struct conf_rule *rule)
+{
+    const struct conf_port *port = rule->bind_port.udp ? &rule->bind_port : &rule->target_port;
+
+    if (!rule->bind_port.udp && !rule->target_port.udp)
+        return false;
+    conf_report(conf, CONF_ERROR, port->protocol_place.line ? &port->protocol_place : &port->place,
+                "found \"/udp\", expected TCP: this version does not convert UDP rules yet; keep "
+                "rinetd running for them");
+    return true;
+}
+
+// Fills in OUT from RULE alone. Returns false where that is impossible.
+static bool convert(struct conf *conf, struct conf_rule *rule, const char *wrap_name,
+                    struct emit_rule *out)
+{
+    bool good = !is_udp(conf, rule);
+
+    memset(out, 0, sizeof *out);
+    out->rule = rule;
+    good = find_port(conf, &rule->bind_port, &out->listener_port) && good;
+    if (rule->target.kind != HOST_UNIX)
+        good = find_port(conf, &rule->target_port, &out->target_port) && good;
+    good = find_listener(conf, &rule->bind, &out->listener) && good;
+    host_unmap(&out->listener);
+    out->wrap_name = rule->options.text[OPTION_WRAP] ? rule->options.text[OPTION_WRAP] : wrap_name;
+    emit_name(out);
+    return good;
+}
+
+// By port, family and address: a wildcard stands before all others of its family.
+static int compare_listeners(const struct emit_rule *x, const struct emit_rule *y)
+{
+    int family = x->listener.any.sa_family;
+
+    if (x->listener_port != y->listener_port)
+        return x->listener_port < y->listener_port ? -1 : 1;
+    if (family != y->listener.any.sa_family)
+        return family < y->listener.any.sa_family ? -1 : 1;
+    if (family == AF_INET)
+        return memcmp(&x->listener.in.sin_addr, &y->listener.in.sin_addr,
+                      sizeof x->listener.in.sin_addr);
+    return memcmp(&x->listener.in6.sin6_addr, &y->listener.in6.sin6_addr,
+                  sizeof x->listener.in6.sin6_addr);
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct emit_rule *x = *(const struct emit_rule *const *)a;
+    const struct emit_rule *y = *(const struct emit_rule *const *)b;
+    int order = compare_listeners(x, y);
+
+    // Both stand in one array, in file order.
+    return order ? order : (x > y) - (x < y);
+}
+
+static bool is_dual(const struct emit_rule *rule)
+{
+    return rule->listener.any.sa_family == AF_INET6 && host_is_wildcard(&rule->listener);
+}
+
+static void break_rule(struct table *table, const struct emit_rule *rule)
+{
+    table->conf->rules[rule->rule - table->conf->rules].broken = true;
+}
+
+static void report_collision(struct table *table, const struct emit_rule *first,
+                             const struct emit_rule *second)
+{
+    const struct conf_place *place = &first->rule->place;
+    const char *file = conf_quote(table->conf, place->file, strlen(place->file));
+
+    if (host_same(&first->listener, &second->listener))
+        conf_report(table->conf, CONF_ERROR, &second->rule->place,
+                    "the listener %s port %u is already that of the rule in %s, line %u",
+                    second->rule->bind.text, second->listener_port, file, place->line);
+    else
+        conf_report(table->conf, CONF_ERROR, &second->rule->place,
+                    "the listener %s port %u cannot be opened beside that of the rule in %s, line "
+                    "%u: one of the two is for all addresses",
+                    second->rule->bind.text, second->listener_port, file, place->line);
+    break_rule(table, second);
+}
+
+static void drop_broken(struct table *table)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < table->count; i++)
+        if (!table->sorted[i]->rule->broken)
+            table->sorted[kept++] = table->sorted[i];
+    table->count = kept;
+}
+
+static void drop_twins(struct table *table)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < table->count; i++) {
+        struct emit_rule *rule = table->sorted[i];
+
+        if (kept > 0 && compare_listeners(table->sorted[kept - 1], rule) == 0)
+            report_collision(table, table->sorted[kept - 1], rule);
+        else
+            table->sorted[kept++] = rule;
+    }
+    table->count = kept;
+}
+
+// The listeners of one port and family, from FROM to before TO, of which the first is a wildcard.
+// As for rinetd, the one that comes first in the file has the port.
+static void check_wildcard(struct table *table, size_t from, size_t to)
+{
+    struct emit_rule *wildcard = table->sorted[from], *first = wildcard;
+
+    for (size_t i = from + 1; i < to; i++)
+        if (table->sorted[i] < first)
+            first = table->sorted[i];
+    if (first != wildcard) {
+        report_collision(table, first, wildcard);
+        return;
+    }
+    for (size_t i = from + 1; i < to; i++)
+        report_collision(table, wildcard, table->sorted[i]);
+}
+
+// Finds listeners that the kernel would not open beside each other. A :: is no trouble for IPv4
+// listeners: it is then made to serve IPv6 only.
+static void check_collisions(struct table *table)
+{
+    size_t to;
+
+    drop_twins(table);
+    for (size_t from = 0; from < table->count; from = to) {
+        const struct emit_rule *rule = table->sorted[from];
+
+        for (to = from + 1; to < table->count; to++)
+            if (table->sorted[to]->listener_port != rule->listener_port ||
+                table->sorted[to]->listener.any.sa_family != rule->listener.any.sa_family)
+                break;
+        if (host_is_wildcard(&rule->listener))
+            check_wildcard(table, from, to);
+    }
+    drop_broken(table);
+    // AF_INET is below AF_INET6, so an IPv4 listener of the port stands right before a ::.
+    for (size_t i = 1; i < table->count; i++)
+        if (is_dual(table->sorted[i]))
+            table->sorted[i]->v6only =
+                table->sorted[i - 1]->listener_port == table->sorted[i]->listener_port &&
+                table->sorted[i - 1]->listener.any.sa_family == AF_INET;
+}
+
+static bool is_loopback(const union host_address *address)
+{
+    if (address->any.sa_family == AF_INET)
+        return ntohl(address->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    return IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
+}
+
+static bool is_local(const struct ifaddrs *interfaces, const union host_address *address)
+{
+    if (is_loopback(address) || host_is_wildcard(address))
+        return true;
+    for (const struct ifaddrs *i = interfaces; i; i = i->ifa_next) {
+        union host_address own;
+
+        if (!i->ifa_addr)
+            continue;
+        memset(&own, 0, sizeof own);
+        if (i->ifa_addr->sa_family == AF_INET)
+            memcpy(&own.in, i->ifa_addr, sizeof own.in);
+        else if (i->ifa_addr->sa_family == AF_INET6)
+            memcpy(&own.in6, i->ifa_addr, sizeof own.in6);
+        else
+            continue;
+        if (host_same(&own, address))
+            return true;
+    }
+    return false;
+}
+
+// Connecting to 0.0.0.0 or :: reaches this host's loopback address.
+static void make_concrete(union host_address *address)
+{
+    host_unmap(address);
+    if (!host_is_wildcard(address))
+        return;
+    if (address->any.sa_family == AF_INET)
+        address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else
+        address->in6.sin6_addr = in6addr_loopback;
+}
+
+static bool covers(const struct emit_rule *rule, const union host_address *address, bool local)
+{
+    if (host_same(&rule->listener, address))
+        return true;
+    if (!local || !host_is_wildcard(&rule->listener))
+        return false;
+    return rule->listener.any.sa_family == address->any.sa_family ||
+           (is_dual(rule) && !rule->v6only);
+}
+
+bool check_reaches(const struct emit_rule *rule, const union host_address *address, unsigned port)
+{
+    union host_address concrete = *address;
+    struct ifaddrs *interfaces = NULL;
+    bool result;
+
+    if (rule->listener_port != port)
+        return false;
+    make_concrete(&concrete);
+    if (getifaddrs(&interfaces) < 0)
+        interfaces = NULL;
+    result = covers(rule, &concrete, is_local(interfaces, &concrete));
+    if (interfaces)
+        freeifaddrs(interfaces);
+    return result;
+}
+
+static struct emit_rule *find_rule(const struct table *table, const union host_address *address,
+                                   unsigned port)
+{
+    struct emit_rule wanted = {.listener = *address, .listener_port = port};
+    size_t low = 0, high = table->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_listeners(table->sorted[middle], &wanted);
+
+        if (order == 0)
+            return table->sorted[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+// The one name that needs no look-up to be known as an address: RFC 6761, section 6.3.
+static const char *concrete_text(const char *host)
+{
+    return strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+}
+
+// The rule whose listener the target of RULE is, or NULL.
+static struct emit_rule *next_of(const struct table *table, const struct emit_rule *rule)
+{
+    static const union host_address any4 = {.in = {.sin_family = AF_INET}};
+    static const union host_address any6 = {.in6 = {.sin6_family = AF_INET6}};
+    union host_address address;
+    struct emit_rule *next;
+
+    if (host_address(concrete_text(rule->rule->target.text), 0, &address) == 0 ||
+        address.any.sa_family == AF_UNIX)
+        return NULL;
+    make_concrete(&address);
+    next = find_rule(table, &address, rule->target_port);
+    if (next || !is_local(table->interfaces, &address))
+        return next;
+    if (address.any.sa_family == AF_INET)
+        next = find_rule(table, &any4, rule->target_port);
+    if (!next)
+        next = find_rule(table, &any6, rule->target_port);
+    return next && covers(next, &address, true) ? next : NULL;
+}
+
+static void report_circle(struct table *table, const struct emit_rule *rule,
+                          const struct emit_rule *next)
+{
+    const struct conf_place *place = &next->rule->place;
+    struct conf *conf = table->conf;
+
+    if (rule == next)
+        conf_report(conf, CONF_ERROR, &rule->rule->target.place,
+                    "the target %s port %u is the rule's own listener: each connection would "
+                    "start another without end",
+                    rule->rule->target.text, rule->target_port);
+    else
+        conf_report(conf, CONF_ERROR, &rule->rule->target.place,
+                    "the target %s port %u is the listener of the rule in %s, line %u, and from "
+                    "there connections come back here in a circle",
+                    rule->rule->target.text, rule->target_port,
+                    conf_quote(conf, place->file, strlen(place->file)), place->line);
+    break_rule(table, rule);
+}
+
+// Each rule leads to one other at most, so every circle is found by walking on from each rule until
+// something is met that a walk has seen before. SEEN has the number of that walk for each rule.
+static void check_circles(struct table *table, const struct emit_rule *rules, size_t count)
+{
+    size_t *seen = calloc(count ? count : 1, sizeof *seen);
+    struct emit_rule **next = calloc(count ? count : 1, sizeof(struct emit_rule *));
+
+    if (!seen || !next) {
+        table->conf->no_memory = true;
+        goto done;
+    }
+    for (size_t i = 0; i < table->count; i++)
+        next[table->sorted[i] - rules] = next_of(table, table->sorted[i]);
+    for (size_t i = 0; i < table->count; i++) {
+        size_t at = (size_t)(table->sorted[i] - rules), end;
+
+        while (!seen[at] && next[at]) {
+            seen[at] = i + 1;
+            at = (size_t)(next[at] - rules);
+        }
+        if (seen[at] != i + 1)
+            continue;
+        end = at;
+        do {
+            report_circle(table, &rules[at], next[at]);
+            at = (size_t)(next[at] - rules);
+        } while (at != end);
+    }
+    drop_broken(table);
+done:
+    free(seen);
+    free(next);
+}
+
+size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *rules)
+{
+    struct table table = {.conf = conf};
+    size_t count = 0, kept = 0;
+
+    table.sorted = calloc(conf->rule_count ? conf->rule_count : 1, sizeof(struct emit_rule *));
+    if (!table.sorted || getifaddrs(&table.interfaces) < 0)
+        table.interfaces = NULL;
+    if (!table.sorted) {
+        conf->no_memory = true;
+        return 0;
+    }
+    for (size_t i = 0; i < conf->rule_count; i++) {
+        struct conf_rule *rule = &conf->rules[i];
+
+        // One that its access lines have broken keeps its listener from a later rule that might
+        // let everybody in.
+        if (!rule->bind.text || rule->bind.kind == HOST_BAD ||
+            (rule->bind_port.number == 0 && !rule->bind_port.service))
+            continue;
+        if (convert(conf, rule, wrap_name, &rules[count]))
+            table.sorted[table.count++] = &rules[count++];
+        else
+            rule->broken = true;
+    }
+    qsort(table.sorted, table.count, sizeof *table.sorted, compare_entries);
+    check_collisions(&table);
+    check_circles(&table, rules, count);
+    for (size_t i = 0; i < count; i++) {
+        if (conf->global_broken)
+            conf->rules[rules[i].rule - conf->rules].broken = true;
+        if (!rules[i].rule->broken)
+            rules[kept++] = rules[i];
+    }
+    if (table.interfaces)
+        freeifaddrs(table.interfaces);
+    free(table.sorted);
+    return kept;
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: ISC
+//
+// check: what a configuration means on this host. Service names become ports, listeners become
+// addresses; rules that cannot stand beside each other, or that forward to themselves, are found.
+// Listener names are looked up; target names are not.
+#ifndef CHECK_H
+#define CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf.h"
+#include "emit.h"
+
+// Puts the rules of CONF that can be converted into RULES, which has room for conf->rule_count, in
+// file order, and marks all others `broken`; what is wrong becomes messages of CONF. WRAP_NAME is
+// the daemon name for the TCP wrappers of rules that name none, or NULL. Returns their number.
+size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *rules);
+
+// Whether a connection to ADDRESS and PORT from this host would arrive at the listener of RULE.
+bool check_reaches(const struct emit_rule *rule, const union host_address *address, unsigned port);
+
+#endif

@@ -1,0 +1,793 @@
+// SPDX-License-Identifier: ISC
+//
+// rinetd-gen: rinetd.conf in, entries for a superserver out. See rinetd-gen(8).
+#include <errno.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "acl.h"
+#include "check.h"
+#include "conf.h"
+#include "emit.h"
+#include "launch.h"
+#include "output.h"
+#include "site.h"
+#include "source.h"
+
+#define PROGRAM       "rinetd-gen"
+#define USER          "rinetd"
+#define WRAP_NAME     "rinetd-relay"
+#define USER_NAME_MAX 64
+
+enum { EXIT_CONVERTED = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
+
+// What the command line says.
+struct gen {
+    const char *config;
+    const char *user;
+    const char *relay;
+    char *wrap; // beside the relay
+    const char *output_dir;
+    const char *explain; // an address
+    const char *templates_dir;
+    struct emit_template *templates;
+    enum emit_format format;
+    bool check_only, run, strict, wrap_all;
+};
+
+// A configuration on its way through.
+struct job {
+    const struct gen *gen;
+    const char *stdout_log; // under --run: what stands for the launcher's standard output
+    struct conf *conf;
+    struct emit_settings settings;
+    char *log; // settings.log, where it had to be made up
+    struct emit_rule *rules;
+    size_t count;
+    struct emit_text text;
+    size_t warnings;
+};
+
+// What comes from outside must not reach a terminal as it is.
+static void print_escaped(FILE *to, const char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            fprintf(to, "\\x%02X", (unsigned char)*text);
+        else
+            putc(*text, to);
+    }
+}
+
+static int fail(const char *verb, const char *object)
+{
+    int error = errno;
+
+    fprintf(stderr, PROGRAM ": unable to %s ", verb);
+    print_escaped(stderr, object);
+    fprintf(stderr, ": %s\n", strerror(error));
+    return EXIT_SYSTEM;
+}
+
+static int fail_memory(void)
+{
+    errno = ENOMEM;
+    return fail("convert", "the configuration");
+}
+
+static void print_messages(struct job *job)
+{
+    struct conf *conf = job->conf;
+
+    conf_sort_messages(conf);
+    job->warnings = conf->message_count - conf->error_count;
+    for (size_t i = 0; i < conf->message_count; i++) {
+        const struct conf_message *message = &conf->messages[i];
+        const struct conf_place *place = &message->place;
+        const char *severity = message->severity == CONF_ERROR ? "error" : "warning";
+
+        if (place->line > 0) {
+            print_escaped(stderr, place->file);
+            fprintf(stderr, ":%u:%u: %s: %s\n", place->line, place->column, severity,
+                    message->text);
+        } else {
+            fprintf(stderr, PROGRAM ": %s: %s\n", severity, message->text);
+        }
+    }
+}
+
+static bool is_standard_stream(const char *path)
+{
+    static const char *const streams[] = {"/dev/stdout",     "/dev/stderr", "/proc/self/fd/1",
+                                          "/proc/self/fd/2", "/dev/fd/1",   "/dev/fd/2"};
+
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
+        if (strcmp(path, streams[i]) == 0)
+            return true;
+    return false;
+}
+
+// Whether PATH is a standard stream or, as in many container images, a link to one.
+static bool leads_to_stream(const char *path)
+{
+    char target[256];
+    ssize_t length;
+
+    if (is_standard_stream(path))
+        return true;
+    length = readlink(path, target, sizeof target - 1);
+    if (length < 0)
+        return false;
+    target[length] = '\0';
+    return is_standard_stream(target);
+}
+
+// Settles where log lines go. What cannot be a log file is an error, and lines go to syslog.
+static void settle_log(struct job *job)
+{
+    struct conf *conf = job->conf;
+    const char *log = conf->log.text;
+    char *folder;
+
+    job->settings.log_common = conf->log_common;
+    job->settings.log = conf->log.bad ? "syslog" : log;
+    if (conf->log.bad || !log || strcmp(log, "syslog") == 0)
+        return;
+    if (leads_to_stream(log) && job->stdout_log) {
+        job->settings.log = job->stdout_log;
+    } else if (leads_to_stream(log)) {
+        conf_report(conf, CONF_ERROR, &conf->log.place,
+                    "found %s, expected a file: under xinetd and inetd the relay's standard output "
+                    "is the client; lines go to syslog",
+                    conf_quote(conf, log, strlen(log)));
+        job->settings.log = "syslog";
+    } else if (log[0] != '/' && job->stdout_log) {
+        folder = getcwd(NULL, 0);
+        if (!folder || asprintf(&job->log, "%s/%s", folder, log) < 0)
+            conf->no_memory = true;
+        else
+            job->settings.log = job->log;
+        free(folder);
+    } else if (log[0] != '/') {
+        conf_report(conf, CONF_ERROR, &conf->log.place,
+                    "found %s, expected an absolute path, or syslog: the relay has no folder that "
+                    "a relative path could start from; lines go to syslog",
+                    conf_quote(conf, log, strlen(log)));
+        job->settings.log = "syslog";
+    }
+}
+
+static void note_pid_file(struct job *job)
+{
+    if (job->conf->pid.text && !job->stdout_log)
+        conf_report(job->conf, CONF_WARNING, &job->conf->pid.place,
+                    "pidlogfile has no effect here: the process to signal is the superserver's, "
+                    "which has a pid file of its own");
+}
+
+// Reports why RULE was refused. Returns whether it is worth another try.
+static bool report_refusal(struct job *job, const struct emit_rule *rule,
+                           const struct emit_error *error)
+{
+    struct conf *conf = job->conf;
+    const struct conf_place *place = &rule->rule->place;
+
+    if (error->kind == EMIT_BAD_LOG) {
+        conf_report(conf, CONF_ERROR, &conf->log.place, "%s; lines go to syslog", error->what);
+        job->settings.log = "syslog";
+        return true;
+    }
+    if (error->option >= 0)
+        place = &rule->rule->option_place[error->option];
+    conf_report(conf, CONF_ERROR, error->kind == EMIT_BAD_TEMPLATE ? NULL : place, "%s",
+                error->what);
+    conf->rules[rule->rule - conf->rules].broken = true;
+    return false;
+}
+
+// Makes the text of all rules; those that the target refuses are dropped from the job.
+static void emit_all(struct job *job)
+{
+    struct emit_error error;
+    size_t kept = 0;
+
+    if (emit_head(&job->settings, &job->text, &error) < 0)
+        conf_report(job->conf, CONF_ERROR, NULL, "%s", error.what);
+    for (size_t i = 0; i < job->count; i++) {
+        struct emit_rule *rule = &job->rules[i];
+        int result = emit_entry(&job->settings, job->conf, rule, &job->text, &error);
+
+        if (result < 0 && report_refusal(job, rule, &error)) {
+            result = emit_entry(&job->settings, job->conf, rule, &job->text, &error);
+            if (result < 0)
+                report_refusal(job, rule, &error);
+        }
+        if (result == 0)
+            job->rules[kept++] = *rule;
+        else if (error.kind == EMIT_BAD_TEMPLATE)
+            break;
+    }
+    job->count = kept;
+    if (emit_foot(&job->settings, &job->text, &error) < 0)
+        conf_report(job->conf, CONF_ERROR, NULL, "%s", error.what);
+    job->conf->no_memory |= job->text.no_memory;
+}
+
+// Whether the log file, if there is none, is made for the user that the relays run as.
+static bool makes_log(const struct job *job)
+{
+    const char *log = job->settings.log;
+
+    return log && log[0] == '/' && log != job->stdout_log && geteuid() == 0 &&
+           !job->gen->check_only && (job->gen->output_dir || job->gen->run);
+}
+
+static void create_log(const struct job *job)
+{
+    const char *log = job->settings.log, *user = job->settings.user;
+    uid_t uid;
+    gid_t gid;
+    int result;
+
+    if (!makes_log(job) || !site_user(user, &uid, &gid))
+        return;
+    result = output_create_log(log, uid, gid);
+    if (result == 0)
+        return;
+    if (result < 0) {
+        fail("create", log);
+        return;
+    }
+    fputs(PROGRAM ": created ", stderr);
+    print_escaped(stderr, log);
+    fprintf(stderr, " for the user %s\n", user);
+}
+
+static void job_free(struct job *job)
+{
+    conf_free(job->conf);
+    free(job->rules);
+    free(job->log);
+    free(job->text.bytes);
+}
+
+// Reads and converts the configuration and prints what is to be said of it. Returns an exit status,
+// with JOB filled in unless that is EXIT_SYSTEM; job_free() releases it in any case.
+static int convert(struct job *job)
+{
+    const struct gen *gen = job->gen;
+    struct conf_source source;
+    int status;
+
+    if (source_read(gen->config, &source) < 0) {
+        status = fail("read", gen->config);
+        source_free(&source);
+        return status;
+    }
+    job->conf = conf_parse(&source, &source_reader);
+    job->settings = (struct emit_settings){.format = gen->format,
+                                           .templates = gen->templates,
+                                           .config = source.name,
+                                           .user = gen->user,
+                                           .relay = gen->relay,
+                                           .wrap = gen->wrap};
+    if (job->conf)
+        job->rules = calloc(job->conf->rule_count + 1, sizeof *job->rules);
+    if (!job->rules) {
+        source_free(&source);
+        return fail_memory();
+    }
+    settle_log(job);
+    note_pid_file(job);
+    job->count = check_rules(job->conf, gen->wrap_all ? WRAP_NAME : NULL, job->rules);
+    emit_all(job);
+    source_free(&source);
+    site_check(job->conf, &(struct site){.settings = &job->settings,
+                                         .rules = job->rules,
+                                         .count = job->count,
+                                         .makes_log = makes_log(job)});
+    if (job->conf->no_memory)
+        return fail_memory();
+    print_messages(job);
+    return job->conf->error_count > 0 || (gen->strict && job->warnings > 0) ? EXIT_CONFIG
+                                                                            : EXIT_CONVERTED;
+}
+
+static void print_line_that_decides(const struct acl_decision *decision,
+                                    const struct conf_access *const lists[ACL_LISTS])
+{
+    const struct conf_access *list = lists[decision->list];
+    const struct conf_place *place = &list->place[decision->index];
+    bool allow = decision->list == ACL_ALLOW || decision->list == ACL_GLOBAL_ALLOW;
+
+    print_escaped(stdout, place->file);
+    printf(":%u: %s %s\n", place->line, allow ? "allow" : "deny", list->text[decision->index]);
+}
+
+static void explain_rule(const struct conf *conf, const struct emit_rule *rule,
+                         const union host_address *address)
+{
+    const struct conf_rule *source = rule->rule;
+    const struct conf_access *const lists[ACL_LISTS] = {
+        [ACL_GLOBAL_ALLOW] = &conf->global_allow,
+        [ACL_GLOBAL_DENY] = &conf->global_deny,
+        [ACL_ALLOW] = &source->allow,
+        [ACL_DENY] = &source->deny,
+    };
+    struct acl_decision decision;
+    struct acl_client client;
+    struct acl acl;
+
+    for (int i = 0; i < ACL_LISTS; i++)
+        acl.list[i] = (struct acl_patterns){lists[i]->text, lists[i]->count};
+    acl_client_set(&client, address, rule->listener.any.sa_family == AF_INET6);
+    decision = acl_check(&acl, &client);
+    if (decision.verdict == ACL_ALLOWED && !decision.matched)
+        puts(conf->global_deny.count + source->deny.count > 0
+                 ? "allowed: no deny line matches"
+                 : "allowed: there are no access lines");
+    if (decision.verdict == ACL_NOT_ALLOWED) {
+        printf("not-allowed: none of %zu %sallow lines matches, the first at ",
+               lists[decision.list]->count, decision.list == ACL_GLOBAL_ALLOW ? "global " : "");
+        print_escaped(stdout, lists[decision.list]->place[0].file);
+        printf(":%u\n", lists[decision.list]->place[0].line);
+    }
+    if (!decision.matched)
+        return;
+    fputs(decision.verdict == ACL_DENIED ? "denied: " : "allowed: ", stdout);
+    print_line_that_decides(&decision, lists);
+}
+
+// Says of every rule whether a client from the address would be let in, and why.
+static int explain(const struct job *job)
+{
+    const struct conf *conf = job->conf;
+    union host_address address;
+    size_t next = 0;
+
+    host_address(job->gen->explain, 0, &address);
+    for (size_t i = 0; i < conf->rule_count; i++) {
+        const struct conf_rule *rule = &conf->rules[i];
+        const struct emit_rule *converted = next < job->count ? &job->rules[next] : NULL;
+
+        print_escaped(stdout, rule->place.file);
+        printf(":%u: ", rule->place.line);
+        if (!converted || converted->rule != rule) {
+            puts("left out: nobody is let in, see the errors");
+            continue;
+        }
+        next++;
+        printf("%s %u: ", rule->bind.text, converted->listener_port);
+        if (converted->wrap_name)
+            printf("if TCP wrappers agree, asked as %s, ", converted->wrap_name);
+        explain_rule(conf, converted, &address);
+    }
+    return fflush(stdout) == 0 ? 0 : -1;
+}
+
+static int write_folder(const struct job *job)
+{
+    const char *dir = job->gen->output_dir;
+    const char *name = job->settings.format == EMIT_XINETD ? "rinetd" : "rinetd.inetd";
+
+    create_log(job);
+    switch (output_write(dir, name, job->text.bytes, job->text.size)) {
+    case OUTPUT_SAME:
+        return EXIT_CONVERTED;
+    case OUTPUT_CREATED:
+        fprintf(stderr, PROGRAM ": created %s/%s\n", dir, name);
+        return EXIT_CONVERTED;
+    case OUTPUT_REPLACED:
+        fprintf(stderr, PROGRAM ": changed %s/%s\n", dir, name);
+        return EXIT_CONVERTED;
+    case OUTPUT_FOREIGN:
+        fprintf(stderr,
+                PROGRAM ": unable to write %s/%s: " PROGRAM " did not make the file that is there "
+                        "(no line \"" OUTPUT_MARK "\"); move it away first\n",
+                dir, name);
+        return EXIT_SYSTEM;
+    case OUTPUT_FAILED:
+        break;
+    }
+    fprintf(stderr, PROGRAM ": unable to write %s/%s: %s\n", dir, name, strerror(errno));
+    return EXIT_SYSTEM;
+}
+
+static int generate(const struct gen *gen)
+{
+    struct job job = {.gen = gen};
+    int status = convert(&job), written = EXIT_CONVERTED;
+
+    if (status == EXIT_SYSTEM || gen->check_only) {
+        written = status;
+    } else if (gen->explain) {
+        if (explain(&job) < 0)
+            written = fail("write", "standard output");
+    } else if (gen->output_dir) {
+        if (status == EXIT_CONVERTED)
+            written = write_folder(&job);
+    } else if (status == EXIT_CONVERTED || !gen->strict) {
+        if (fwrite(job.text.bytes, 1, job.text.size, stdout) != job.text.size ||
+            fflush(stdout) != 0)
+            written = fail("write", "standard output");
+    }
+    job_free(&job);
+    return written == EXIT_CONVERTED ? status : written;
+}
+
+// What the launcher gets of one conversion.
+struct launched {
+    struct job job;
+    struct launch_config config;
+    struct launch_service *services;
+    char **texts; // titles and listeners in turn, for the services
+};
+
+static void discard(void *context, struct launch_config *config)
+{
+    struct launched *launched =
+        (struct launched *)(void *)((char *)config - offsetof(struct launched, config));
+
+    (void)context;
+    for (size_t i = 0; launched->texts && i < launched->job.count * 2; i++)
+        free(launched->texts[i]);
+    free(launched->texts);
+    free(launched->services);
+    job_free(&launched->job);
+    free(launched);
+}
+
+static bool describe_services(struct launched *launched)
+{
+    const struct job *job = &launched->job;
+
+    launched->services = calloc(job->count + 1, sizeof *launched->services);
+    launched->texts = calloc(job->count * 2 + 1, sizeof *launched->texts);
+    if (!launched->services || !launched->texts)
+        return false;
+    for (size_t i = 0; i < job->count; i++) {
+        const struct emit_rule *rule = &job->rules[i];
+        bool six = rule->rule->bind.kind == HOST_IPV6;
+
+        if (asprintf(&launched->texts[i * 2], "%s %u %s", rule->rule->bind.text,
+                     rule->listener_port, rule->rule->target.text) < 0 ||
+            asprintf(&launched->texts[i * 2 + 1], "--%s=%s%s%s:%u",
+                     options_table[OPTION_LISTENER].name, six ? "[" : "", rule->rule->bind.text,
+                     six ? "]" : "", rule->listener_port) < 0)
+            return false;
+        launched->services[i] = (struct launch_service){.name = rule->name,
+                                                        .title = launched->texts[i * 2],
+                                                        .listener = launched->texts[i * 2 + 1],
+                                                        .v6only = rule->v6only};
+    }
+    launched->config = (struct launch_config){.text = job->text.bytes,
+                                              .size = job->text.size,
+                                              .service = launched->services,
+                                              .count = job->count,
+                                              .pid_file = job->conf->pid.text};
+    return true;
+}
+
+static struct launch_config *make(void *context, const char *log_path)
+{
+    struct launched *launched = calloc(1, sizeof *launched);
+
+    if (!launched) {
+        fail_memory();
+        return NULL;
+    }
+    launched->job.gen = context;
+    launched->job.stdout_log = log_path;
+    if (convert(&launched->job) == EXIT_CONVERTED) {
+        create_log(&launched->job);
+        if (describe_services(launched))
+            return &launched->config;
+        fail_memory();
+    }
+    discard(context, &launched->config);
+    return NULL;
+}
+
+static int run(struct gen *gen)
+{
+    struct launch_request request = {
+        .program = PROGRAM, .user = gen->user, .make = make, .discard = discard, .context = gen};
+
+    switch (launch_run(&request)) {
+    case LAUNCH_STOPPED:
+        return EXIT_CONVERTED;
+    case LAUNCH_BAD_CONFIG:
+        return EXIT_CONFIG;
+    case LAUNCH_FAILED:
+        break;
+    }
+    return EXIT_SYSTEM;
+}
+
+// Reads the site's own templates; those it does not have are the built-in ones.
+static int load_templates(struct gen *gen)
+{
+    size_t count = 0, found = 0;
+
+    while (emit_templates[count].name)
+        count++;
+    gen->templates = calloc(count + 1, sizeof *gen->templates);
+    if (!gen->templates)
+        return fail_memory();
+    for (size_t i = 0; i < count; i++) {
+        struct conf_source source;
+        char *path;
+        int result;
+
+        if (asprintf(&path, "%s/%s", gen->templates_dir, emit_templates[i].name) < 0)
+            return fail_memory();
+        result = source_read(path, &source);
+        if (result < 0 && errno != ENOENT) {
+            fail("read", path);
+            free(path);
+            return EXIT_SYSTEM;
+        }
+        free(path);
+        if (result == 0)
+            gen->templates[found++] = (struct emit_template){
+                emit_templates[i].name, strndup(source.bytes ? source.bytes : "", source.size)};
+        source_free(&source);
+    }
+    if (found > 0)
+        return EXIT_CONVERTED;
+    fprintf(stderr, PROGRAM ": no template in %s: expected one of", gen->templates_dir);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stderr, " %s", emit_templates[i].name);
+    putc('\n', stderr);
+    return EXIT_SYSTEM;
+}
+
+static void print_usage(FILE *to)
+{
+    fputs("usage: " PROGRAM " [options] > /etc/xinetd.d/rinetd\n"
+          "\n"
+          "Turns rinetd.conf into entries for a superserver.\n"
+          "\n"
+          "  -c, --config FILE      the configuration, - for standard input; default " CONFIG_PATH
+          "\n"
+          "  -f, --format NAME      xinetd (default) or inetd\n"
+          "  -m, --mode NAME        nowait (default): one process for each connection\n"
+          "  -o, --output-dir DIR   write DIR/rinetd (xinetd) or DIR/rinetd.inetd (inetd)\n"
+          "  -n, --check            check only: diagnostics and exit status\n"
+          "  -T, --explain ADDRESS  say which rules would let a client from there in, and why\n"
+          "  -R, --run              run the configuration under a private xinetd\n"
+          "  -r, --relay PATH       the relay; default " RELAY_PATH "\n"
+          "  -u, --user NAME        the user that the relay runs as; default " USER "\n"
+          "      --strict           a warning counts as an error\n"
+          "      --wrap             every rule asks TCP wrappers, as " WRAP_NAME "\n"
+          "      --templates DIR    the site's own templates\n"
+          "  -h, --help             print this\n"
+          "  -V, --version          print the version\n",
+          to);
+}
+
+static int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int usage_error(const char *format, ...)
+{
+    va_list arguments;
+
+    fputs(PROGRAM ": ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputs("; see --help\n", stderr);
+    return EXIT_USAGE;
+}
+
+enum { OPTION_LONG_STRICT = 256, OPTION_LONG_WRAP, OPTION_LONG_TEMPLATES };
+
+static const struct option long_options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"format", required_argument, NULL, 'f'},
+    {"mode", required_argument, NULL, 'm'},
+    {"output-dir", required_argument, NULL, 'o'},
+    {"check", no_argument, NULL, 'n'},
+    {"explain", required_argument, NULL, 'T'},
+    {"run", no_argument, NULL, 'R'},
+    {"relay", required_argument, NULL, 'r'},
+    {"user", required_argument, NULL, 'u'},
+    {"strict", no_argument, NULL, OPTION_LONG_STRICT},
+    {"wrap", no_argument, NULL, OPTION_LONG_WRAP},
+    {"templates", required_argument, NULL, OPTION_LONG_TEMPLATES},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+static bool is_user(const char *text)
+{
+    size_t length =
+        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+    return length > 0 && text[length] == '\0' && text[0] != '-' && length <= 32;
+}
+
+static int take_format(struct gen *gen, const char *name)
+{
+    if (strcmp(name, "xinetd") == 0)
+        gen->format = EMIT_XINETD;
+    else if (strcmp(name, "inetd") == 0)
+        gen->format = EMIT_INETD;
+    else
+        return usage_error("found format \"%s\", expected xinetd or inetd", name);
+    return EXIT_CONVERTED;
+}
+
+static int take_mode(const char *name)
+{
+    if (strcmp(name, "wait") == 0)
+        return usage_error("mode \"%s\" is not in this version, expected nowait", name);
+    if (strcmp(name, "nowait") != 0)
+        return usage_error("found mode \"%s\", expected nowait", name);
+    return EXIT_CONVERTED;
+}
+
+// Takes what stands before anything is done. Returns EXIT_CONVERTED, or the status to end with; -1:
+// end well, the text that was asked for has been printed.
+static int take_options(struct gen *gen, int argc, char *argv[])
+{
+    int letter, status = EXIT_CONVERTED;
+
+    while (status == EXIT_CONVERTED &&
+           (letter = getopt_long(argc, argv, "c:f:m:o:nT:Rr:u:hV", long_options, NULL)) != -1) {
+        switch (letter) {
+        case 'c':
+            gen->config = optarg;
+            break;
+        case 'f':
+            status = take_format(gen, optarg);
+            break;
+        case 'm':
+            status = take_mode(optarg);
+            break;
+        case 'o':
+            gen->output_dir = optarg;
+            break;
+        case 'n':
+            gen->check_only = true;
+            break;
+        case 'T':
+            gen->explain = optarg;
+            break;
+        case 'R':
+            gen->run = true;
+            break;
+        case 'r':
+            gen->relay = optarg;
+            break;
+        case 'u':
+            gen->user = optarg;
+            break;
+        case OPTION_LONG_STRICT:
+            gen->strict = true;
+            break;
+        case OPTION_LONG_WRAP:
+            gen->wrap_all = true;
+            break;
+        case OPTION_LONG_TEMPLATES:
+            gen->templates_dir = optarg;
+            break;
+        case 'h':
+            print_usage(stdout);
+            return -1;
+        case 'V':
+            puts(PROGRAM " " VERSION);
+            return -1;
+        default:
+            fputs("see " PROGRAM " --help\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    return status;
+}
+
+static bool is_plain_path(const char *path)
+{
+    for (const char *p = path; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return false;
+    return path[0] == '/';
+}
+
+// What options say together. Returns EXIT_CONVERTED or EXIT_USAGE.
+static int check_options(const struct gen *gen, int operands)
+{
+    int modes = gen->run + (gen->output_dir != NULL) + gen->check_only + (gen->explain != NULL);
+    union host_address address;
+
+    if (operands > 0)
+        return usage_error("found an argument, expected options only");
+    if (modes > 1 && !(modes == 2 && gen->output_dir && gen->check_only))
+        return usage_error("--run, --output-dir, --check and --explain exclude each other");
+    if (gen->run && gen->format != EMIT_XINETD)
+        return usage_error("--run runs xinetd, and no other format");
+    if (gen->run && strcmp(gen->config, "-") == 0)
+        return usage_error("--run reads its configuration again, so it needs a file");
+    if (!is_plain_path(gen->relay))
+        return usage_error("found relay \"%s\", expected an absolute path without blanks",
+                           gen->relay);
+    if (!is_user(gen->user))
+        return usage_error("found user \"%s\", expected a name or a number", gen->user);
+    if (gen->explain &&
+        (host_kind(gen->explain) == HOST_UNIX || host_address(gen->explain, 0, &address) == 0))
+        return usage_error("found \"%s\", expected the address of a client", gen->explain);
+    return EXIT_CONVERTED;
+}
+
+// Under --run without privileges xinetd can start the relay as nobody but the caller.
+static void default_user(struct gen *gen, char *number, size_t size)
+{
+    const struct passwd *entry;
+
+    if (gen->user)
+        return;
+    gen->user = USER;
+    if (!gen->run || geteuid() == 0)
+        return;
+    entry = getpwuid(geteuid());
+    snprintf(number, size, "%s", entry ? entry->pw_name : "");
+    if (!entry)
+        snprintf(number, size, "%u", (unsigned)geteuid());
+    gen->user = number;
+}
+
+static char *beside_relay(const char *relay)
+{
+    const char *slash = strrchr(relay, '/');
+    char *wrap;
+
+    if (asprintf(&wrap, "%.*s/rinetd-wrap", slash ? (int)(slash - relay) : 0, relay) < 0)
+        return NULL;
+    return wrap;
+}
+
+static void gen_free(struct gen *gen)
+{
+    union {
+        const char *constant;
+        char *allocated;
+    } text;
+
+    for (struct emit_template *t = gen->templates; t && t->name; t++) {
+        text.constant = t->text;
+        free(text.allocated);
+    }
+    free(gen->templates);
+    free(gen->wrap);
+}
+
+int main(int argc, char *argv[])
+{
+    struct gen gen = {.config = CONFIG_PATH, .relay = RELAY_PATH};
+    char user[USER_NAME_MAX];
+    int status = take_options(&gen, argc, argv);
+
+    if (status == -1)
+        return fflush(stdout) == 0 ? EXIT_CONVERTED : fail("write", "standard output");
+    if (status != EXIT_CONVERTED)
+        return status;
+    default_user(&gen, user, sizeof user);
+    status = check_options(&gen, argc - optind);
+    if (status != EXIT_CONVERTED)
+        return status;
+    gen.wrap = beside_relay(gen.relay);
+    if (!gen.wrap)
+        return fail_memory();
+    if (gen.templates_dir)
+        status = load_templates(&gen);
+    if (status == EXIT_CONVERTED)
+        status = gen.run ? run(&gen) : generate(&gen);
+    gen_free(&gen);
+    return status;
+}

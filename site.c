@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: ISC
+#include "site.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+
+// xinetd has a descriptor for each listener; 1024 of them less its own is a usual limit.
+#define XINETD_SERVICES_MAX 900
+
+// One name's look-up, and all of them.
+#define LOOKUP_SECONDS   "5"
+#define LOOKUPS_TOTAL_MS 20000
+#define LOOKUP_LINE_MAX  2048
+
+bool site_user(const char *user, uid_t *uid, gid_t *gid)
+{
+    const struct passwd *entry = getpwnam(user);
+
+    if (entry) {
+        *uid = entry->pw_uid;
+        *gid = entry->pw_gid;
+        return true;
+    }
+    if (*user == '\0' || user[strspn(user, "0123456789")] != '\0' || strlen(user) > 9)
+        return false;
+    // xinetd takes a bare number for both.
+    *uid = (uid_t)strtoul(user, NULL, 10);
+    *gid = (gid_t)*uid;
+    return true;
+}
+
+// Whether UID with no group but GID has WANTED (4, 2, 1 as in a mode) on the file of STATUS.
+static bool has_mode(const struct stat *status, uid_t uid, gid_t gid, unsigned wanted)
+{
+    if (uid == 0)
+        return true;
+    if (status->st_uid == uid)
+        return (status->st_mode >> 6 & wanted) == wanted;
+    if (status->st_gid == gid)
+        return (status->st_mode >> 3 & wanted) == wanted;
+    return (status->st_mode & wanted) == wanted;
+}
+
+// The folder on the way to PATH that UID cannot pass, or that is missing; NULL: there is none.
+static const char *find_obstacle(char *path, uid_t uid, gid_t gid)
+{
+    struct stat status;
+
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (stat(path, &status) < 0 || !has_mode(&status, uid, gid, 1))
+            return path;
+        *slash = '/';
+    }
+    return NULL;
+}
+
+// FILE for a shell, in quotes where it needs them; owned by CONF's caller, on the heap.
+static char *shell_word(const char *file)
+{
+    char *word = malloc(strlen(file) * 4 + 3), *to = word;
+
+    if (!word)
+        return NULL;
+    if (file[strspn(file, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-")] ==
+        '\0')
+        return strcpy(word, file);
+    *to++ = '\'';
+    for (; *file; file++) {
+        if (*file == '\'')
+            to = stpcpy(to, "'\\'");
+        *to++ = (char)((unsigned char)*file < 0x20 || *file == 0x7f ? '?' : *file);
+    }
+    strcpy(to, "'");
+    return word;
+}
+
+static void check_log(struct conf *conf, const struct site *site, uid_t uid, gid_t gid)
+{
+    const char *log = site->settings->log, *user = site->settings->user, *obstacle;
+    char *path = strdup(log), *word = shell_word(log);
+    const struct conf_place *place = &conf->log.place;
+    struct stat status;
+
+    if (!path || !word) {
+        conf->no_memory = true;
+    } else if ((obstacle = find_obstacle(path, uid, gid)) != NULL) {
+        conf_report(conf, CONF_WARNING, place,
+                    "the user %s cannot reach the log file: the folder %s is missing or closed to "
+                    "that user; lines will go to syslog",
+                    user, conf_quote(conf, obstacle, strlen(obstacle)));
+    } else if (stat(log, &status) == 0) {
+        if (!has_mode(&status, uid, gid, 2))
+            conf_report(conf, CONF_WARNING, place,
+                        "the user %s cannot write the log file; lines will go to syslog; to mend "
+                        "it: chown %s %s",
+                        user, user, word);
+    } else if (!site->makes_log) {
+        *strrchr(path, '/') = '\0';
+        if (stat(*path ? path : "/", &status) < 0 || !has_mode(&status, uid, gid, 3))
+            conf_report(conf, CONF_WARNING, place,
+                        "the log file does not exist, and the user %s cannot create it; lines will "
+                        "go to syslog; to mend it: install -o %s -m 0640 /dev/null %s",
+                        user, user, word);
+    }
+    free(path);
+    free(word);
+}
+
+static void check_user(struct conf *conf, const struct site *site)
+{
+    const struct emit_settings *settings = site->settings;
+    uid_t uid;
+    gid_t gid;
+
+    if (!site_user(settings->user, &uid, &gid)) {
+        conf_report(conf, CONF_WARNING, NULL,
+                    "the user %s does not exist, and %s; to make it: useradd --system "
+                    "--home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin %s",
+                    settings->user,
+                    settings->format == EMIT_XINETD
+                        ? "xinetd disables each service without its user"
+                        : "inetd refuses each connection without it",
+                    settings->user);
+        return;
+    }
+    if (settings->log && settings->log[0] == '/')
+        check_log(conf, site, uid, gid);
+}
+
+static bool check_program(struct conf *conf, const struct emit_settings *settings,
+                          const char *program)
+{
+    struct stat status;
+
+    if (stat(program, &status) == 0 && !S_ISREG(status.st_mode))
+        errno = EACCES;
+    else if (access(program, X_OK) == 0)
+        return true;
+    conf_report(conf, CONF_WARNING, NULL, "unable to execute %s: %s, and %s; --relay names another",
+                conf_quote(conf, program, strlen(program)), strerror(errno),
+                settings->format == EMIT_XINETD ? "xinetd disables each service without its program"
+                                                : "inetd ends each connection without it");
+    return false;
+}
+
+// A name that rules forward to.
+struct target_name {
+    const char *text;
+    const struct conf_place *place;
+    const struct emit_rule *rule;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct target_name *x = a, *y = b;
+    int order = strcmp(x->text, y->text);
+
+    return order ? order : (x->rule > y->rule) - (x->rule < y->rule);
+}
+
+static size_t collect_names(const struct site *site, struct target_name *names)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < site->count; i++) {
+        const struct conf_rule *rule = site->rules[i].rule;
+        const char *src = rule->options.text[OPTION_SRC];
+
+        if (rule->target.kind == HOST_NAME)
+            names[count++] =
+                (struct target_name){rule->target.text, &rule->target.place, &site->rules[i]};
+        if (src && host_kind(src) == HOST_NAME)
+            names[count++] =
+                (struct target_name){src, &rule->option_place[OPTION_SRC], &site->rules[i]};
+    }
+    qsort(names, count, sizeof *names, compare_names);
+    return count;
+}
+
+// Starts the relay's own resolver on the names. Returns the descriptor of its answers, or -1.
+static int start_resolver(const char *relay, const struct target_name *names, size_t count,
+                          pid_t *child)
+{
+    FILE *questions = tmpfile();
+    int answers[2] = {-1, -1}, saved;
+
+    if (!questions)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || strcmp(names[i].text, names[i - 1].text) != 0)
+            fprintf(questions, "%s\n", names[i].text);
+    if (fflush(questions) != 0 || fseek(questions, 0, SEEK_SET) != 0 ||
+        pipe2(answers, O_CLOEXEC) < 0)
+        goto failed;
+    *child = fork();
+    if (*child < 0)
+        goto failed;
+    if (*child == 0) {
+        dup2(fileno(questions), STDIN_FILENO);
+        dup2(answers[1], STDOUT_FILENO);
+        execl(relay, relay, "--connect-timeout=" LOOKUP_SECONDS, "--resolve", (char *)NULL);
+        _exit(127);
+    }
+    close(answers[1]);
+    fclose(questions);
+    return answers[0];
+failed:
+    saved = errno;
+    fclose(questions);
+    if (answers[0] >= 0) {
+        close(answers[0]);
+        close(answers[1]);
+    }
+    errno = saved;
+    return -1;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Reads one line without its LF by DEADLINE. Returns whether there was one.
+static bool read_answer(int fd, int64_t deadline, char line[static LOOKUP_LINE_MAX])
+{
+    size_t length = 0;
+
+    while (length + 1 < LOOKUP_LINE_MAX) {
+        struct pollfd entry = {.fd = fd, .events = POLLIN};
+        int64_t left = deadline - now_ms();
+
+        if (left <= 0 || poll(&entry, 1, (int)left) <= 0 || read(fd, line + length, 1) != 1)
+            return false;
+        if (line[length] == '\n') {
+            line[length] = '\0';
+            return true;
+        }
+        length++;
+    }
+    return false;
+}
+
+// What the resolver said of all the rules that use one name.
+static void judge(struct conf *conf, const struct target_name *names, size_t count, char *answer)
+{
+    char *verdict = strchr(answer, '\t'), *detail = verdict ? strchr(verdict + 1, '\t') : NULL;
+    const char *name = conf_quote(conf, names->text, strlen(names->text));
+
+    if (!detail)
+        return;
+    *detail++ = '\0';
+    if (strcmp(verdict + 1, "found") != 0) {
+        conf_report(conf, CONF_WARNING, names->place,
+                    "the relay's resolver does not find %s now: %s; clients are turned away until "
+                    "it does",
+                    name, detail);
+        return;
+    }
+    for (char *rest = detail, *one; (one = strtok_r(rest, " ", &rest)) != NULL;) {
+        union host_address address;
+
+        for (size_t i = 0; i < count && host_address(one, 0, &address) > 0; i++)
+            if (names[i].place == &names[i].rule->rule->target.place &&
+                check_reaches(names[i].rule, &address, names[i].rule->target_port))
+                conf_report(conf, CONF_WARNING, names[i].place,
+                            "%s stands for %s now, the rule's own listener: the relay refuses "
+                            "connections to it",
+                            name, one);
+    }
+}
+
+static void check_names(struct conf *conf, const struct site *site)
+{
+    struct target_name *names = calloc(site->count * 2 + 1, sizeof *names);
+    int64_t deadline = now_ms() + LOOKUPS_TOTAL_MS;
+    char answer[LOOKUP_LINE_MAX];
+    size_t count, from, to;
+    pid_t child = -1;
+    int fd;
+
+    if (!names) {
+        conf->no_memory = true;
+        return;
+    }
+    count = collect_names(site, names);
+    fd = count > 0 ? start_resolver(site->settings->relay, names, count, &child) : -1;
+    for (from = 0; fd >= 0 && from < count; from = to) {
+        for (to = from + 1; to < count && strcmp(names[to].text, names[from].text) == 0; to++)
+            continue;
+        if (!read_answer(fd, deadline, answer)) {
+            conf_report(conf, CONF_WARNING, names[from].place,
+                        "whether %s and the names after it in the alphabet can be looked up is "
+                        "not known: the relay's resolver did not answer in time",
+                        conf_quote(conf, names[from].text, strlen(names[from].text)));
+            break;
+        }
+        judge(conf, names + from, to - from, answer);
+    }
+    if (fd >= 0) {
+        close(fd);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    free(names);
+}
+
+void site_check(struct conf *conf, const struct site *site)
+{
+    const struct emit_settings *settings = site->settings;
+    bool relay_runs, wraps = false;
+
+    for (size_t i = 0; i < site->count; i++)
+        wraps |= site->rules[i].wrap_name != NULL;
+    check_user(conf, site);
+    relay_runs = check_program(conf, settings, settings->relay);
+    if (wraps)
+        check_program(conf, settings, settings->wrap);
+    if (settings->format == EMIT_XINETD && site->count > XINETD_SERVICES_MAX)
+        conf_report(conf, CONF_WARNING, NULL,
+                    "%zu services are many for xinetd: it needs a hard limit of open files "
+                    "(ulimit -Hn) above %zu, and leaves out the rest without",
+                    site->count, site->count + 16);
+    if (relay_runs)
+        check_names(conf, site);
+}
