@@ -14,6 +14,10 @@
 // What is owed to a side whose opposite is dead: given up after so long without progress.
 #define DRAIN_MS 10000
 
+// ppoll(2) lets no signal in while something is ready, which with bulk data may be always: so
+// often, in rounds, they are let in on purpose.
+#define SIGNAL_ROUNDS 64
+
 struct side {
     int fd;
     bool dead; // reset or broken: nothing can be delivered to it any more
@@ -35,6 +39,7 @@ struct pump {
     struct flow up, down;     // client to target, target to client
     const struct side *first; // the side that ended first, or NULL
     int64_t moved_ms;         // when bytes last moved
+    unsigned rounds;
 };
 
 static int64_t now_ms(void)
@@ -181,8 +186,11 @@ static bool step(struct pump *pump, const struct pump_request *request)
     };
     int64_t wait_ms = patience(pump, request->idle_ms);
     struct timespec time = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
-    int ready = ppoll(entries, 2, wait_ms < 0 ? NULL : &time, request->mask);
+    int ready;
 
+    if (++pump->rounds % SIGNAL_ROUNDS == 0)
+        ppoll(NULL, 0, &(struct timespec){0}, request->mask);
+    ready = *request->stop ? 0 : ppoll(entries, 2, wait_ms < 0 ? NULL : &time, request->mask);
     if (*request->stop || ready == 0)
         return false;
     if (ready < 0)
@@ -236,6 +244,7 @@ void pump(const struct pump_request *request, struct pump_result *result)
     state.client = (struct side){.fd = request->client};
     state.target = (struct side){.fd = request->target};
     state.first = NULL;
+    state.rounds = 0;
     state.moved_ms = now_ms();
     state.up.from = state.down.to = &state.client;
     state.up.to = state.down.from = &state.target;
