@@ -64,8 +64,8 @@ endif
 
 SHARED     = host acl options
 RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log report $(SHARED)))
-GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site emit launch source output \
-	templates $(SHARED)))
+GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site emit launch children \
+	lines source output templates $(SHARED)))
 WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o)
 PROGRAMS   = $(addprefix $(O)/,rinetd-relay rinetd-gen rinetd-wrap)
 TEMPLATES  = $(sort $(wildcard templates/*))

@@ -11,7 +11,7 @@
 
 // A service of the configuration.
 struct launch_service {
-    const char *name;     // its id in the text
+    const char *name;     // its id in the text, of no other service
     const char *title;    // what to call it to a user: "0.0.0.0 80 mail 25"
     const char *listener; // the "--listener=..." argument by which its relays are known
     bool v6only;          // as its v6only: where that changes, the socket must be opened anew
@@ -31,7 +31,8 @@ struct launch_request {
     const char *user;    // whom the relays run as: who may write to the log fifo
     // Reads the configuration, tells the user what is wrong with it, and returns it; or NULL where
     // it cannot be run. LOG_PATH is the file that stands for the launcher's standard output: what
-    // is written to it line by line comes out there. Called once at the start and at each SIGHUP.
+    // is written to it line by line comes out there; its name has no blanks. Called once at the
+    // start and at each SIGHUP.
     struct launch_config *(*make)(void *context, const char *log_path);
     void (*discard)(void *context, struct launch_config *config);
     void *context;
@@ -43,7 +44,10 @@ enum launch_result {
     LAUNCH_FAILED,     // the system did; it was reported
 };
 
-// Runs until SIGTERM or SIGINT; see rinetd-gen(8) for what is printed and what SIGHUP does.
+// Runs until SIGTERM or SIGINT, and has ended all it started when it returns; see rinetd-gen(8) for
+// what is printed and what SIGHUP does. Leaves the process with SIGHUP, SIGTERM, SIGINT and SIGCHLD
+// blocked, SIGPIPE ignored, and as a subreaper (prctl(2)). Children that the process had before are
+// left alone, but reaped.
 enum launch_result launch_run(const struct launch_request *request);
 
 #endif

@@ -290,7 +290,8 @@ static int convert(struct job *job)
     site_check(job->conf, &(struct site){.settings = &job->settings,
                                          .rules = job->rules,
                                          .count = job->count,
-                                         .makes_log = makes_log(job)});
+                                         .makes_log = makes_log(job),
+                                         .running = gen->run});
     if (job->conf->no_memory)
         return fail_memory();
     print_messages(job);
@@ -442,6 +443,17 @@ static void discard(void *context, struct launch_config *config)
     free(launched);
 }
 
+static int title_of(const struct emit_rule *rule, char **title)
+{
+    const struct conf_rule *source = rule->rule;
+
+    if (source->target.kind == HOST_UNIX)
+        return asprintf(title, "%s %u %s", source->bind.text, rule->listener_port,
+                        source->target.text);
+    return asprintf(title, "%s %u %s %u", source->bind.text, rule->listener_port,
+                    source->target.text, rule->target_port);
+}
+
 static bool describe_services(struct launched *launched)
 {
     const struct job *job = &launched->job;
@@ -454,8 +466,7 @@ static bool describe_services(struct launched *launched)
         const struct emit_rule *rule = &job->rules[i];
         bool six = rule->rule->bind.kind == HOST_IPV6;
 
-        if (asprintf(&launched->texts[i * 2], "%s %u %s", rule->rule->bind.text,
-                     rule->listener_port, rule->rule->target.text) < 0 ||
+        if (title_of(rule, &launched->texts[i * 2]) < 0 ||
             asprintf(&launched->texts[i * 2 + 1], "--%s=%s%s%s:%u",
                      options_table[OPTION_LISTENER].name, six ? "[" : "", rule->rule->bind.text,
                      six ? "]" : "", rule->listener_port) < 0)

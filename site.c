@@ -126,7 +126,7 @@ static void check_user(struct conf *conf, const struct site *site)
     gid_t gid;
 
     if (!site_user(settings->user, &uid, &gid)) {
-        conf_report(conf, CONF_WARNING, NULL,
+        conf_report(conf, site->running ? CONF_ERROR : CONF_WARNING, NULL,
                     "the user %s does not exist, and %s; to make it: useradd --system "
                     "--home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin %s",
                     settings->user,
@@ -140,8 +140,7 @@ static void check_user(struct conf *conf, const struct site *site)
         check_log(conf, site, uid, gid);
 }
 
-static bool check_program(struct conf *conf, const struct emit_settings *settings,
-                          const char *program)
+static bool check_program(struct conf *conf, const struct site *site, const char *program)
 {
     struct stat status;
 
@@ -151,8 +150,9 @@ static bool check_program(struct conf *conf, const struct emit_settings *setting
         return true;
     conf_report(conf, CONF_WARNING, NULL, "unable to execute %s: %s, and %s; --relay names another",
                 conf_quote(conf, program, strlen(program)), strerror(errno),
-                settings->format == EMIT_XINETD ? "xinetd disables each service without its program"
-                                                : "inetd ends each connection without it");
+                site->settings->format == EMIT_XINETD
+                    ? "xinetd disables each service without its program"
+                    : "inetd ends each connection without it");
     return false;
 }
 
@@ -328,9 +328,9 @@ void site_check(struct conf *conf, const struct site *site)
     for (size_t i = 0; i < site->count; i++)
         wraps |= site->rules[i].wrap_name != NULL;
     check_user(conf, site);
-    relay_runs = check_program(conf, settings, settings->relay);
+    relay_runs = check_program(conf, site, settings->relay);
     if (wraps)
-        check_program(conf, settings, settings->wrap);
+        check_program(conf, site, settings->wrap);
     if (settings->format == EMIT_XINETD && site->count > XINETD_SERVICES_MAX)
         conf_report(conf, CONF_WARNING, NULL,
                     "%zu services are many for xinetd: it needs a hard limit of open files "
