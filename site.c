@@ -148,7 +148,8 @@ static bool check_program(struct conf *conf, const struct site *site, const char
         errno = EACCES;
     else if (access(program, X_OK) == 0)
         return true;
-    conf_report(conf, CONF_WARNING, NULL, "unable to execute %s: %s, and %s; --relay names another",
+    conf_report(conf, site->running ? CONF_ERROR : CONF_WARNING, NULL,
+                "unable to execute %s: %s, and %s; --relay names another",
                 conf_quote(conf, program, strlen(program)), strerror(errno),
                 site->settings->format == EMIT_XINETD
                     ? "xinetd disables each service without its program"
