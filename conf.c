@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -505,7 +506,7 @@ static void odd_byte(struct line *line, const char *at, const char *expected)
                        : "");
 }
 
-// "found …" for what stands at AT, the end of a line without its comment.
+// What is found at AT, where a line without its comment ends.
 static const char *end_name(const struct line *line, const char *at)
 {
     return at < line->text.end ? "a comment" : "the end of the line";
@@ -823,6 +824,24 @@ static struct span take_word(struct span *rest, const char *stops)
     return word;
 }
 
+// The names of all options of a rule, with commas between them.
+static const char *option_names(struct conf *conf)
+{
+    size_t size = 1;
+    char *names, *p;
+
+    for (int i = 0; i < OPTION_COUNT; i++)
+        size += strlen(options_table[i].name) + 2;
+    names = p = take(conf, size);
+    if (!names)
+        return "";
+    *p = '\0';
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (options_table[i].audience != OPTION_FOR_COMMAND)
+            p += sprintf(p, "%s%s", p > names ? ", " : "", options_table[i].name);
+    return names;
+}
+
 static bool unknown_option(struct line *line, struct span name)
 {
     struct conf *conf = line->parser->conf;
@@ -840,10 +859,8 @@ static bool unknown_option(struct line *line, struct span name)
             is_near((struct span){plain, plain + length}, options_table[i].name))
             return line_error(line, name.at, "found %s, expected an option; did you mean \"%s\"?",
                               quote(conf, name), options_table[i].name);
-    return line_error(line, name.at,
-                      "found %s, expected an option: src, connect-timeout, timeout, keepalive, "
-                      "max, per-source or wrap",
-                      quote(conf, name));
+    return line_error(line, name.at, "found %s, expected an option: %s", quote(conf, name),
+                      option_names(conf));
 }
 
 static bool set_option(struct line *line, struct conf_rule *rule, struct span name,

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "acl.h"
+#include "host.h"
 #include "options.h"
 
 // Where something stands. Lines and columns count from 1, columns in bytes.
