@@ -203,6 +203,8 @@ const char *acl_pattern_useless(const char *pattern)
         inet_ntop(AF_INET, bytes, canonical, sizeof canonical);
     else if (inet_pton(AF_INET6, pattern, bytes) == 1)
         inet_ntop(AF_INET6, bytes, canonical, sizeof canonical);
+    else if (host_kind(pattern) == HOST_IPV4)
+        return "addresses are written in their shortest form";
     else
         return "it is not a whole address, and has no wildcard";
     return strcmp(canonical, pattern) == 0 ? NULL : "addresses are written in their shortest form";

@@ -75,22 +75,31 @@ static bool is_udp(struct conf *conf, const struct conf_rule *rule)
     return true;
 }
 
-// Fills in OUT from RULE alone. Returns false where that is impossible.
+// Fills in OUT from RULE alone, and marks a rule that cannot be converted. Returns whether it has
+// a listener that other rules could be in the way of: one that is left out for what else it says
+// keeps its listener from a later rule that might let everybody in.
 static bool convert(struct conf *conf, struct conf_rule *rule, const char *wrap_name,
                     struct emit_rule *out)
 {
-    bool good = !is_udp(conf, rule);
+    bool listens;
 
     memset(out, 0, sizeof *out);
     out->rule = rule;
-    good = find_port(conf, &rule->bind_port, &out->listener_port) && good;
-    if (rule->target.kind != HOST_UNIX)
-        good = find_port(conf, &rule->target_port, &out->target_port) && good;
-    good = find_listener(conf, &rule->bind, &out->listener) && good;
-    host_unmap(&out->listener);
     out->wrap_name = rule->options.text[OPTION_WRAP] ? rule->options.text[OPTION_WRAP] : wrap_name;
+    if (!rule->bind.text || rule->bind.kind == HOST_BAD || rule->bind.kind == HOST_UNIX ||
+        (rule->bind_port.number == 0 && !rule->bind_port.service))
+        return false;
+    listens = find_port(conf, &rule->bind_port, &out->listener_port);
+    listens = find_listener(conf, &rule->bind, &out->listener) && listens;
+    host_unmap(&out->listener);
     emit_name(out);
-    return good;
+    // Those that conf has found broken may lack what follows, and have had their message.
+    if (!rule->broken && rule->target.kind != HOST_UNIX &&
+        !find_port(conf, &rule->target_port, &out->target_port))
+        rule->broken = true;
+    if (!listens || is_udp(conf, rule))
+        rule->broken = true;
+    return listens && !rule->bind_port.udp;
 }
 
 // By port, family and address: a wildcard stands before all others of its family.
@@ -206,13 +215,14 @@ static void check_collisions(struct table *table)
         if (host_is_wildcard(&rule->listener))
             check_wildcard(table, from, to);
     }
-    drop_broken(table);
-    // AF_INET is below AF_INET6, so an IPv4 listener of the port stands right before a ::.
+    // AF_INET is below AF_INET6, so an IPv4 listener of the port stands right before a ::. One that
+    // is left out counts: its clients are not for the ::.
     for (size_t i = 1; i < table->count; i++)
         if (is_dual(table->sorted[i]))
             table->sorted[i]->v6only =
                 table->sorted[i - 1]->listener_port == table->sorted[i]->listener_port &&
                 table->sorted[i - 1]->listener.any.sa_family == AF_INET;
+    drop_broken(table);
 }
 
 static bool is_loopback(const union host_address *address)
@@ -398,17 +408,10 @@ size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *r
         return 0;
     }
     for (size_t i = 0; i < conf->rule_count; i++) {
-        struct conf_rule *rule = &conf->rules[i];
-
-        // One that its access lines have broken keeps its listener from a later rule that might
-        // let everybody in.
-        if (!rule->bind.text || rule->bind.kind == HOST_BAD ||
-            (rule->bind_port.number == 0 && !rule->bind_port.service))
-            continue;
-        if (convert(conf, rule, wrap_name, &rules[count]))
+        if (convert(conf, &conf->rules[i], wrap_name, &rules[count]))
             table.sorted[table.count++] = &rules[count++];
         else
-            rule->broken = true;
+            conf->rules[i].broken = true;
     }
     qsort(table.sorted, table.count, sizeof *table.sorted, compare_entries);
     check_collisions(&table);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include "dial.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -64,6 +65,18 @@ static int wait_until(const struct dial_request *request, int fd, short events, 
     return -1;
 }
 
+// musl compares names of hosts(5) byte by byte, letters and all; other resolvers do not.
+static bool make_small(char *host)
+{
+    bool changed = false;
+
+    for (; *host; host++) {
+        changed |= isupper((unsigned char)*host) != 0;
+        *host = (char)tolower((unsigned char)*host);
+    }
+    return changed;
+}
+
 // getaddrinfo(3) knows no deadline, so it runs in a thread that is left behind when time is up.
 static void *lookup_thread(void *argument)
 {
@@ -72,6 +85,8 @@ static void *lookup_thread(void *argument)
     int reply = lookup->reply;
 
     lookup->error = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->list);
+    if (lookup->error && make_small(lookup->host))
+        lookup->error = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->list);
     if (write(reply, &lookup, sizeof lookup) != sizeof lookup) {
         // Nobody waits any more.
         if (lookup->error == 0)
@@ -220,6 +235,7 @@ static bool is_itself(int fd, const struct addrinfo *info)
         return false;
     memset(&target, 0, sizeof target);
     memcpy(&target, info->ai_addr, info->ai_addrlen);
+    make_concrete(&local);
     make_concrete(&target);
     return host_port(&local) == host_port(&target) && host_same(&local, &target);
 }
@@ -376,11 +392,12 @@ int dial_resolve(const char *name, long timeout_ms, char *text, size_t size)
     static const volatile sig_atomic_t never = 0;
     struct dial_request request = {.host = name, .stop = &never};
     struct addresses found = {.list = NULL};
+    int64_t deadline = timeout_ms ? now_ms() + timeout_ms : 0;
     char reason[DIAL_REASON_MAX] = "";
     size_t length = 0;
 
     text[0] = '\0';
-    if (find_addresses(&request, name, now_ms() + timeout_ms, &found, reason) < 0) {
+    if (find_addresses(&request, name, deadline, &found, reason) < 0) {
         snprintf(text, size, "%s", reason);
         return -1;
     }

@@ -36,13 +36,13 @@ struct dial_failure {
 };
 
 // Tries every address of the target in the resolver's order, each with its share of the time that
-// is left, so that a silent one leaves time for the next. Returns a connected socket, non-blocking
-// and close-on-exec, or -1 with FAILURE set and errno: that of socket(2), bind(2) or connect(2),
-// ENOENT for a name not found, ETIMEDOUT, ELOOP, EINTR.
+// is left, so that a silent one leaves time for the next. SIGPIPE must be ignored. Returns a
+// connected socket, non-blocking and close-on-exec, or -1 with FAILURE set and errno: that of
+// socket(2), bind(2) or connect(2), ENOENT for a name not found, ETIMEDOUT, ELOOP, EINTR.
 int dial(const struct dial_request *request, struct dial_failure *failure);
 
-// Looks NAME up as dial() does, for at most TIMEOUT_MS. Writes the addresses as text with blanks
-// between them and returns 0, or why not and returns -1.
+// Looks NAME up as dial() does, for at most TIMEOUT_MS, 0 being for ever. Writes the addresses as
+// text with blanks between them and returns 0, or why not and returns -1.
 int dial_resolve(const char *name, long timeout_ms, char *text, size_t size);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,16 +30,16 @@ static int write_all(int fd, const char *bytes, size_t size)
     return 0;
 }
 
-// Makes a rename in DIR last. Some file systems do not know fsync(2) of a folder.
-static int sync_folder(const char *dir)
+// Makes a rename in DIR last, as far as one can: a folder may be writable and not readable, and
+// some file systems do not know fsync(2) of a folder.
+static void sync_folder(const char *dir)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
-        return -1;
-    result = fsync(fd) < 0 && errno != EINVAL ? -1 : 0;
+        return;
+    fsync(fd);
     close(fd);
-    return result;
 }
 
 static int replace(const char *dir, const char *path, const char *text, size_t size)
@@ -65,7 +64,8 @@ static int replace(const char *dir, const char *path, const char *text, size_t s
     if (rename(temporary, path) < 0)
         goto failed;
     free(temporary);
-    return sync_folder(dir);
+    sync_folder(dir);
+    return 0;
 failed:
     saved = errno;
     if (fd >= 0)
@@ -76,11 +76,11 @@ failed:
     return -1;
 }
 
-static bool is_ours(const struct conf_source *file)
+bool output_is_marked(const char *bytes, size_t size)
 {
-    size_t size = file->size < MARK_WITHIN ? file->size : MARK_WITHIN;
-
-    return memmem(file->bytes, size, OUTPUT_MARK, strlen(OUTPUT_MARK)) != NULL;
+    if (size > MARK_WITHIN)
+        size = MARK_WITHIN;
+    return size > 0 && memmem(bytes, size, OUTPUT_MARK, strlen(OUTPUT_MARK)) != NULL;
 }
 
 enum output_change output_write(const char *dir, const char *name, const char *text, size_t size)
@@ -98,7 +98,7 @@ enum output_change output_write(const char *dir, const char *name, const char *t
     } else if (!S_ISREG(status.st_mode)) {
         change = OUTPUT_FOREIGN;
     } else if (source_read(path, &before) == 0) {
-        if (!is_ours(&before))
+        if (!output_is_marked(before.bytes, before.size))
             change = OUTPUT_FOREIGN;
         else if (before.size == size && memcmp(before.bytes, text, size) == 0)
             change = OUTPUT_SAME;

@@ -4,11 +4,15 @@
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 // Stands in the first lines of every generated file: a file without it is not ours to replace.
 #define OUTPUT_MARK "# Made by rinetd-gen"
+
+// Whether SIZE bytes of a file have the mark where it is looked for.
+bool output_is_marked(const char *bytes, size_t size);
 
 enum output_change { OUTPUT_SAME, OUTPUT_CREATED, OUTPUT_REPLACED, OUTPUT_FOREIGN, OUTPUT_FAILED };
 

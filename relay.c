@@ -298,7 +298,6 @@ static void catch_signals(struct relay *relay)
     struct sigaction action = {.sa_handler = request_stop};
     sigset_t ours;
 
-    signal(SIGPIPE, SIG_IGN);
     sigemptyset(&ours);
     sigaddset(&ours, SIGTERM);
     sigaddset(&ours, SIGINT);
@@ -416,6 +415,8 @@ int main(int argc, char *argv[])
 
     memset(&relay, 0, sizeof relay);
     report_init(PROGRAM);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); // a log over the limit of file sizes is no reason to end
     if (take_arguments(&relay, argc, argv) < 0)
         return EXIT_USAGE;
     if (asks_for_text(&relay))

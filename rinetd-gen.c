@@ -3,6 +3,7 @@
 // rinetd-gen: rinetd.conf in, entries for a superserver out. See rinetd-gen(8).
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #define USER          "rinetd"
 #define WRAP_NAME     "rinetd-relay"
 #define USER_NAME_MAX 64
+#define LINKS_MAX     8 // followed from a log file
 
 enum { EXIT_CONVERTED = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
@@ -115,16 +117,24 @@ static bool is_standard_stream(const char *path)
 // Whether PATH is a standard stream or, as in many container images, a link to one.
 static bool leads_to_stream(const char *path)
 {
-    char target[256];
-    ssize_t length;
+    char at[PATH_MAX], target[PATH_MAX];
 
-    if (is_standard_stream(path))
-        return true;
-    length = readlink(path, target, sizeof target - 1);
-    if (length < 0)
-        return false;
-    target[length] = '\0';
-    return is_standard_stream(target);
+    snprintf(at, sizeof at, "%s", path);
+    for (int links = 0; links < LINKS_MAX && !is_standard_stream(at); links++) {
+        ssize_t length = readlink(at, target, sizeof target - 1);
+        char *slash = strrchr(at, '/');
+
+        if (length < 0)
+            return false;
+        target[length] = '\0';
+        // A relative one starts from where the link lies.
+        if (target[0] == '/' || !slash)
+            slash = at;
+        else
+            slash++;
+        snprintf(slash, sizeof at - (size_t)(slash - at), "%s", target);
+    }
+    return is_standard_stream(at);
 }
 
 // Settles where log lines go. What cannot be a log file is an error, and lines go to syslog.
@@ -190,14 +200,30 @@ static bool report_refusal(struct job *job, const struct emit_rule *rule,
     return false;
 }
 
+// The mark by which a later run knows its own file stands in every head, whatever a site's template
+// says.
+static void emit_marked_head(struct job *job)
+{
+    static const char mark[] = OUTPUT_MARK "\n";
+    struct emit_text head = {.size = 0};
+    struct emit_error error;
+
+    if (emit_head(&job->settings, &head, &error) < 0)
+        conf_report(job->conf, CONF_ERROR, NULL, "%s", error.what);
+    if (!output_is_marked(head.bytes, head.size))
+        emit_append(&job->text, mark, sizeof mark - 1);
+    emit_append(&job->text, head.bytes, head.size);
+    job->text.no_memory |= head.no_memory;
+    free(head.bytes);
+}
+
 // Makes the text of all rules; those that the target refuses are dropped from the job.
 static void emit_all(struct job *job)
 {
     struct emit_error error;
     size_t kept = 0;
 
-    if (emit_head(&job->settings, &job->text, &error) < 0)
-        conf_report(job->conf, CONF_ERROR, NULL, "%s", error.what);
+    emit_marked_head(job);
     for (size_t i = 0; i < job->count; i++) {
         struct emit_rule *rule = &job->rules[i];
         int result = emit_entry(&job->settings, job->conf, rule, &job->text, &error);
@@ -326,7 +352,8 @@ static void explain_rule(const struct conf *conf, const struct emit_rule *rule,
 
     for (int i = 0; i < ACL_LISTS; i++)
         acl.list[i] = (struct acl_patterns){lists[i]->text, lists[i]->count};
-    acl_client_set(&client, address, rule->listener.any.sa_family == AF_INET6);
+    // As the relay tells, by the listener as it is written.
+    acl_client_set(&client, address, source->bind.kind == HOST_IPV6);
     decision = acl_check(&acl, &client);
     if (decision.verdict == ACL_ALLOWED && !decision.matched)
         puts(conf->global_deny.count + source->deny.count > 0

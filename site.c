@@ -102,7 +102,10 @@ static void check_log(struct conf *conf, const struct site *site, uid_t uid, gid
                     "that user; lines will go to syslog",
                     user, conf_quote(conf, obstacle, strlen(obstacle)));
     } else if (stat(log, &status) == 0) {
-        if (!has_mode(&status, uid, gid, 2))
+        if (S_ISDIR(status.st_mode))
+            conf_report(conf, CONF_WARNING, place,
+                        "the log file is a folder; lines will go to syslog");
+        else if (!has_mode(&status, uid, gid, 2))
             conf_report(conf, CONF_WARNING, place,
                         "the user %s cannot write the log file; lines will go to syslog; to mend "
                         "it: chown %s %s",

@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// No configuration is as large; /dev/zero is.
+#define SIZE_MAX_BYTES ((size_t)256 << 20)
+
 // Reads FD to its end. Returns 0, or -1 with errno.
 static int read_all(int fd, char **bytes, size_t *size)
 {
@@ -21,8 +24,12 @@ static int read_all(int fd, char **bytes, size_t *size)
         ssize_t got;
 
         if (*size == capacity) {
-            char *grown = realloc(*bytes, capacity ? capacity * 2 : 65536);
+            char *grown = NULL;
 
+            if (capacity < SIZE_MAX_BYTES)
+                grown = realloc(*bytes, capacity ? capacity * 2 : 65536);
+            else
+                errno = EFBIG;
             if (!grown)
                 return -1;
             *bytes = grown;
@@ -121,15 +128,47 @@ static char *beside(const char *pattern, const char *from)
 static bool read_matches(const glob_t *matches, struct conf_sources *found)
 {
     struct conf_source *sources = calloc(matches->gl_pathc, sizeof *sources);
+    struct stat status;
 
     if (!sources)
         return false;
-    // One that cannot be read carries its own error: the others still count.
-    for (size_t i = 0; i < matches->gl_pathc; i++)
-        source_read(matches->gl_pathv[i], &sources[i]);
     found->source = sources;
     found->count = matches->gl_pathc;
+    // One that cannot be read carries its own error: the others still count. Reading a fifo or a
+    // terminal that an include names would wait for somebody to write.
+    for (size_t i = 0; i < matches->gl_pathc; i++) {
+        if (stat(matches->gl_pathv[i], &status) < 0 || S_ISREG(status.st_mode)) {
+            source_read(matches->gl_pathv[i], &sources[i]);
+        } else {
+            sources[i].name = strdup(matches->gl_pathv[i]);
+            sources[i].error = "it is not a regular file";
+        }
+        if (!sources[i].name)
+            return false;
+    }
     return true;
+}
+
+// A folder that is not there has no files that match.
+static int glob_error(const char *path, int error)
+{
+    (void)path;
+    return error != ENOENT && error != ENOTDIR;
+}
+
+static void source_release(void *context, struct conf_sources *found)
+{
+    union {
+        const struct conf_source *constant;
+        struct conf_source *allocated;
+    } same = {.constant = found->source};
+
+    (void)context;
+    for (size_t i = 0; i < found->count; i++)
+        source_free(&same.allocated[i]);
+    free(same.allocated);
+    found->source = NULL;
+    found->count = 0;
 }
 
 static bool source_find(void *context, const char *pattern, const char *from,
@@ -146,7 +185,7 @@ static bool source_find(void *context, const char *pattern, const char *from,
         *error = strerror(errno);
         return false;
     }
-    result = glob(path, GLOB_ERR, NULL, &matches);
+    result = glob(path, 0, glob_error, &matches);
     free(path);
     if (result == GLOB_NOMATCH && strpbrk(pattern, "*?["))
         return true;
@@ -158,26 +197,12 @@ static bool source_find(void *context, const char *pattern, const char *from,
     }
     if (!read_matches(&matches, found)) {
         *error = strerror(ENOMEM);
+        source_release(context, found);
         globfree(&matches);
         return false;
     }
     globfree(&matches);
     return true;
-}
-
-static void source_release(void *context, struct conf_sources *found)
-{
-    union {
-        const struct conf_source *constant;
-        struct conf_source *allocated;
-    } same = {.constant = found->source};
-
-    (void)context;
-    for (size_t i = 0; i < found->count; i++)
-        source_free(&same.allocated[i]);
-    free(same.allocated);
-    found->source = NULL;
-    found->count = 0;
 }
 
 const struct conf_reader source_reader = {.find = source_find, .release = source_release};
