@@ -181,14 +181,14 @@ fuzz-%: $(O)/templates.c
 	  -print_final_stats=1 -artifact_prefix=$(O)/fuzz/$*- \
 	  $(if $(wildcard test/fuzz/$*.dict),-dict=test/fuzz/$*.dict) $(O)/fuzz/$* test/fuzz/corpus/$*
 
-demo: all
+demo: all $(O)/peer
 	$(Q)BUILD='$(abspath $(O))' examples/demo
 
 lint:
 	$(Q)clang-format --dry-run -Werror *.c *.h test/*.c test/unit/*.[ch] test/fuzz/*.c
 	$(Q)shellcheck deps.sh examples/demo test/run test/*.sh test/*.bash .ci/run
 	$(Q)for b in test/*.bats; do shellcheck -s bash -e SC2317 "$$b" || exit 1; done
-	$(Q)mandoc -Tlint -Wstyle $(MANUALS:%=man/%)
+	$(Q)cd man && mandoc -Tlint -Wstyle $(MANUALS)
 
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(DATADIR)/templates' \

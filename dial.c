@@ -221,7 +221,11 @@ static bool is_listener(const struct dial_request *request, const struct addrinf
         return false;
     make_concrete(&target);
     make_concrete(&listener);
-    return host_same(&target, &listener) || (request->listener_is_wildcard && is_local(&target));
+    if (host_same(&target, &listener))
+        return true;
+    return (request->wildcard_family == AF_INET6 ||
+            request->wildcard_family == target.any.sa_family) &&
+           is_local(&target);
 }
 
 // TCP lets a socket connect to itself when the kernel happens to give it the target's port and

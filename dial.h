@@ -19,10 +19,11 @@ struct dial_request {
     const char *src;  // the local address to connect from, or a name of it; NULL: the kernel's
                       // choice. Target addresses of another family are passed over
     long timeout_ms;  // for the look-up and all addresses together; 0: as long as the kernel tries
-    // Where the client came in: a target that is this very listener is refused with ELOOP.
-    // `listener_is_wildcard` says that it serves every address of this host.
+    // Where the client came in: a target that is this very listener is refused with ELOOP. With
+    // AF_INET as wildcard_family it serves every IPv4 address of this host, with AF_INET6 every
+    // address; else 0.
     union host_address listener;
-    bool listener_is_wildcard;
+    int wildcard_family;
     // Signals are let in while dial() waits, by this mask; it gives up when *STOP becomes true.
     const sigset_t *mask;
     const volatile sig_atomic_t *stop;

@@ -155,12 +155,14 @@ static int fill(const struct emit_settings *settings, const char *name, const st
             return refuse(error, EMIT_BAD_TEMPLATE, -1, "%s:%u: unknown key \"@%.*s@\"", name,
                           number, (int)(bad_length > 60 ? 60 : bad_length), bad);
         if (text->size - start > line_max + 1) {
+            size_t found = text->size - start;
+
             text->size = before;
             text->bytes[before] = '\0';
             return refuse(error, EMIT_BAD_RULE, -1,
                           "a line of %zu bytes would come of it, and %s reads at most %zu: the "
                           "access lists are too long; networks can be written as 10.0.0.0/8",
-                          text->size - start, settings->format == EMIT_XINETD ? "xinetd" : "inetd",
+                          found - 1, settings->format == EMIT_XINETD ? "xinetd" : "inetd",
                           line_max);
         }
         line += length;

@@ -59,6 +59,12 @@ static void print_option(const struct option_row *row)
     printf("  %-28s %s\n", left, row->help);
 }
 
+// A line may have been written, in vain, before it was flushed.
+static int finish_text(void)
+{
+    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SERVED : EXIT_SYSTEM;
+}
+
 static int print_help(void)
 {
     puts("usage: " PROGRAM " [options] HOST PORT\n"
@@ -70,7 +76,7 @@ static int print_help(void)
         if (options_table[i].audience == OPTION_FOR_RELAY ||
             options_table[i].audience == OPTION_FOR_COMMAND)
             print_option(&options_table[i]);
-    return fflush(stdout) == 0 ? EXIT_SERVED : EXIT_SYSTEM;
+    return finish_text();
 }
 
 // Looks up the names on standard input for rinetd-gen, which may be linked with another libc.
@@ -86,7 +92,7 @@ static int print_resolved(long timeout_ms)
             printf("%s\tfound\t%s\n", name, text);
         else
             printf("%s\tfailed\t%s\n", name, text);
-        if (fflush(stdout) != 0)
+        if (finish_text() != EXIT_SERVED)
             return EXIT_SYSTEM;
     }
     return EXIT_SERVED;
@@ -217,7 +223,7 @@ static int print_text(const struct relay *relay)
     if (relay->options.text[OPTION_RESOLVE])
         return print_resolved(relay->options.number[OPTION_CONNECT_TIMEOUT] * 1000);
     puts(PROGRAM " " VERSION);
-    return fflush(stdout) == 0 ? EXIT_SERVED : EXIT_SYSTEM;
+    return finish_text();
 }
 
 // Whether standard input is what this version serves: one connected stream. Reports why not.
@@ -347,8 +353,8 @@ static int reach_target(struct relay *relay)
     };
     int target;
 
-    request.listener_is_wildcard =
-        host_address(relay->listener_host, 0, &listener) > 0 && host_is_wildcard(&listener);
+    if (host_address(relay->listener_host, 0, &listener) > 0 && host_is_wildcard(&listener))
+        request.wildcard_family = listener.any.sa_family;
     target = dial(&request, &failure);
     if (target < 0) {
         write_log(relay, failure_event(failure.step));

@@ -24,6 +24,14 @@ static bool is_client(int fd)
            x.st_ino == y.st_ino;
 }
 
+static bool is_null(int fd)
+{
+    struct stat status, null;
+
+    return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && stat("/dev/null", &null) == 0 &&
+           status.st_rdev == null.st_rdev;
+}
+
 static void open_null(int fd)
 {
     int null = open("/dev/null", O_RDWR);
@@ -48,6 +56,8 @@ void report_init(const char *program)
     if (is_client(2)) {
         to_syslog = true;
         open_null(2);
+    } else if (is_null(2)) {
+        to_syslog = true; // rinetd-wrap has been here before
     }
     openlog(program, LOG_PID, LOG_DAEMON);
 }

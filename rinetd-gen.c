@@ -757,6 +757,9 @@ static int check_options(const struct gen *gen, int operands)
                            gen->relay);
     if (!is_user(gen->user))
         return usage_error("found user \"%s\", expected a name or a number", gen->user);
+    // openbsd-inetd looks users up by name alone, when a connection comes, and drops that then.
+    if (gen->format == EMIT_INETD && gen->user[strspn(gen->user, "0123456789")] == '\0')
+        return usage_error("found user \"%s\", expected a name: inetd takes no number", gen->user);
     if (gen->explain &&
         (host_kind(gen->explain) == HOST_UNIX || host_address(gen->explain, 0, &address) == 0))
         return usage_error("found \"%s\", expected the address of a client", gen->explain);

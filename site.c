@@ -129,14 +129,14 @@ static void check_user(struct conf *conf, const struct site *site)
     gid_t gid;
 
     if (!site_user(settings->user, &uid, &gid)) {
-        conf_report(conf, site->running ? CONF_ERROR : CONF_WARNING, NULL,
-                    "the user %s does not exist, and %s; to make it: useradd --system "
-                    "--home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin %s",
-                    settings->user,
-                    settings->format == EMIT_XINETD
-                        ? "xinetd disables each service without its user"
-                        : "inetd refuses each connection without it",
-                    settings->user);
+        conf_report(
+            conf, site->running ? CONF_ERROR : CONF_WARNING, NULL,
+            "the user %s does not exist, and %s; to make it: useradd --system "
+            "--user-group --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin %s",
+            settings->user,
+            settings->format == EMIT_XINETD ? "xinetd disables each service without its user"
+                                            : "inetd refuses each connection without it",
+            settings->user);
         return;
     }
     if (settings->log && settings->log[0] == '/')
