@@ -65,28 +65,31 @@ static int wait_until(const struct dial_request *request, int fd, short events, 
     return -1;
 }
 
-// musl compares names of hosts(5) byte by byte, letters and all; other resolvers do not.
-static bool make_small(char *host)
+// musl compares names of hosts(5) byte by byte, letters and all, as no other resolver does: there
+// they are small letters as a rule, and may be those of the configuration. To DNS all are the same.
+static int get_addresses(struct lookup *lookup)
 {
-    bool changed = false;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    char small[sizeof lookup->host];
+    size_t i = 0;
+    int error;
 
-    for (; *host; host++) {
-        changed |= isupper((unsigned char)*host) != 0;
-        *host = (char)tolower((unsigned char)*host);
-    }
-    return changed;
+    do
+        small[i] = (char)tolower((unsigned char)lookup->host[i]);
+    while (lookup->host[i++] != '\0');
+    error = getaddrinfo(small, lookup->port, &hints, &lookup->list);
+    if (error && strcmp(small, lookup->host) != 0)
+        error = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->list);
+    return error;
 }
 
 // getaddrinfo(3) knows no deadline, so it runs in a thread that is left behind when time is up.
 static void *lookup_thread(void *argument)
 {
     struct lookup *lookup = argument;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     int reply = lookup->reply;
 
-    lookup->error = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->list);
-    if (lookup->error && make_small(lookup->host))
-        lookup->error = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->list);
+    lookup->error = get_addresses(lookup);
     if (write(reply, &lookup, sizeof lookup) != sizeof lookup) {
         // Nobody waits any more.
         if (lookup->error == 0)
