@@ -15,6 +15,7 @@
 #define OPTION_ERRORS  10 // reported of one line
 #define INCLUDE_LEVELS 10
 #define INCLUDE_FILES  10000 // read in all, so that includes that fan out come to an end
+#define PATH_MAX_BYTES 4095  // Linux's PATH_MAX without its NUL; glob(3) recurses on each '/'
 #define UNIX_PREFIX    "unix:"
 #define UNIX_MAX_BYTES 107 // sockaddr_un's sun_path without its NUL, unix(7)
 
@@ -1309,6 +1310,9 @@ static bool parse_name(struct line *line, struct span rest, struct span *name, b
     }
     if (is_empty(*name))
         return line_error(line, start, "found an empty file name, expected one");
+    if (size_of(*name) > PATH_MAX_BYTES)
+        return line_error(line, start, "found a file name of %zu bytes, expected at most %d",
+                          size_of(*name), PATH_MAX_BYTES);
     if (is_empty(rest) || *rest.at == '#')
         return true;
     extra = next_field(&rest);

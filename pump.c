@@ -203,15 +203,16 @@ static bool step(struct pump *pump, const struct pump_request *request)
 }
 
 // Makes the close of SIDE a reset, tcp(7) and socket(7). A reset overtakes what the kernel has not
-// sent yet, so that is waited for: SIDE still gets every byte it was owed.
-static void reset(const struct side *side, const struct pump_request *request)
+// sent yet, so that is waited for: SIDE still gets every byte it was owed. Not so where time was up
+// before: then it has been waited for.
+static void reset(const struct side *side, const struct pump_request *request, bool wait)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
     int unsent = 0, before = 0;
     int64_t deadline = now_ms() + DRAIN_MS;
     struct timespec nap = {.tv_nsec = 1000000};
 
-    while (ioctl(side->fd, TIOCOUTQ, &unsent) == 0 && unsent > 0 && !*request->stop) {
+    while (wait && ioctl(side->fd, TIOCOUTQ, &unsent) == 0 && unsent > 0 && !*request->stop) {
         if (unsent != before)
             deadline = now_ms() + DRAIN_MS;
         if (now_ms() >= deadline)
@@ -255,9 +256,9 @@ void pump(const struct pump_request *request, struct pump_result *result)
     while (going && !(state.up.finished && state.down.finished))
         going = step(&state, request);
     if (state.client.dead && !state.target.dead)
-        reset(&state.target, request);
+        reset(&state.target, request, going);
     if (state.target.dead && !state.client.dead)
-        reset(&state.client, request);
+        reset(&state.client, request, going);
     result->from_client = state.up.received;
     result->to_client = state.down.delivered;
     result->end = reason(&state, request, going);

@@ -85,6 +85,10 @@ static int print_resolved(long timeout_ms)
     char name[HOST_NAME_MAX_BYTES + 3], text[RESOLVED_MAX_BYTES];
 
     while (fgets(name, sizeof name, stdin)) {
+        if (!strchr(name, '\n') && !feof(stdin)) {
+            report("a line of standard input is too long for a name");
+            return EXIT_USAGE;
+        }
         name[strcspn(name, "\n")] = '\0';
         if (host_kind(name) != HOST_NAME)
             printf("%s\tfailed\tnot a host name\n", name);
@@ -279,6 +283,7 @@ static int meet_client(struct relay *relay)
     relay->record.target_host = relay->target_host;
     relay->record.target_port = relay->target_port;
     if (getsockname(0, &relay->local.any, &size) == 0) {
+        host_unmap(&relay->local);
         host_text(&relay->local, relay->listener_host);
         relay->listener_port = host_port(&relay->local);
     }

@@ -73,5 +73,7 @@ int main(int argc, char *argv[])
     if (arguments)
         execvp(argv[2], arguments);
     report("unable to run %s: %s", argv[2], strerror(errno));
+    if (arguments != argv + 2)
+        free(arguments);
     return EXIT_SYSTEM;
 }
