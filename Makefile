@@ -63,10 +63,10 @@ RELAY_LDFLAGS = $(OUR_LDFLAGS)
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log report $(SHARED)))
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site emit launch children \
 	lines source output templates $(SHARED)))
-WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o)
+WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o)
 PROGRAMS   = $(addprefix $(O)/,rinetd-relay rinetd-gen rinetd-wrap)
 TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
@@ -78,7 +78,7 @@ unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
 UNIT_acl     = $(call unit_objs,acl host)
 UNIT_options = $(call unit_objs,options acl host)
-UNIT_log     = $(call unit_objs,log)
+UNIT_log     = $(call unit_objs,log syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
 UNIT_emit    = $(call unit_objs,emit templates conf $(SHARED))
 

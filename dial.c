@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -182,8 +183,7 @@ static const struct addrinfo *of_family(const struct addrinfo *list, int family)
     return list;
 }
 
-// Whether connecting to TARGET ends at this host: the kernel binds only what is its own.
-static bool is_local(const union host_address *target)
+static bool can_bind(const union host_address *target)
 {
     union host_address local = *target;
     socklen_t size = sizeof local.in;
@@ -198,6 +198,34 @@ static bool is_local(const union host_address *target)
     bound = bind(fd, &local.any, size) == 0;
     close(fd);
     return bound;
+}
+
+// Whether connecting to TARGET ends at this host. The kernel binds only what is its own, unless
+// ip_nonlocal_bind is set: so the interfaces are asked as well, where that is possible.
+static bool is_local(const union host_address *target)
+{
+    struct ifaddrs *interfaces;
+    bool found = false;
+
+    if (!can_bind(target))
+        return false;
+    if (target->any.sa_family == AF_INET &&
+        ntohl(target->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET)
+        return true;
+    if (getifaddrs(&interfaces) < 0)
+        return true;
+    for (const struct ifaddrs *i = interfaces; i && !found; i = i->ifa_next) {
+        union host_address own;
+
+        if (!i->ifa_addr || i->ifa_addr->sa_family != target->any.sa_family)
+            continue;
+        memset(&own, 0, sizeof own);
+        memcpy(&own, i->ifa_addr,
+               target->any.sa_family == AF_INET ? sizeof own.in : sizeof own.in6);
+        found = host_same(&own, target);
+    }
+    freeifaddrs(interfaces);
+    return found;
 }
 
 // Connecting to 0.0.0.0 or :: reaches this host's loopback address.
@@ -226,8 +254,8 @@ static bool is_listener(const struct dial_request *request, const struct addrinf
     make_concrete(&listener);
     if (host_same(&target, &listener))
         return true;
-    return (request->wildcard_family == AF_INET6 ||
-            request->wildcard_family == target.any.sa_family) &&
+    return (target.any.sa_family == AF_INET ? request->serves_all_ipv4
+                                            : request->serves_all_ipv6) &&
            is_local(&target);
 }
 
@@ -293,6 +321,9 @@ static int try_address(const struct dial_request *request, const struct addrinfo
     if (fd < 0)
         return -1;
     *step = DIAL_BIND;
+    // Else bind(2) would choose a port that no other connection from SRC has, whatever its target.
+    if (src)
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
     if (src && bind(fd, src->ai_addr, src->ai_addrlen) < 0)
         goto failed;
     *step = DIAL_CONNECT;

@@ -19,11 +19,10 @@ struct dial_request {
     const char *src;  // the local address to connect from, or a name of it; NULL: the kernel's
                       // choice. Target addresses of another family are passed over
     long timeout_ms;  // for the look-up and all addresses together; 0: as long as the kernel tries
-    // Where the client came in: a target that is this very listener is refused with ELOOP. With
-    // AF_INET as wildcard_family it serves every IPv4 address of this host, with AF_INET6 every
-    // address; else 0.
+    // Where the client came in: a target that is this very listener is refused with ELOOP. The
+    // listener may serve every IPv4, or every IPv6, address of this host, or both.
     union host_address listener;
-    int wildcard_family;
+    bool serves_all_ipv4, serves_all_ipv6;
     // Signals are let in while dial() waits, by this mask; it gives up when *STOP becomes true.
     const sigset_t *mask;
     const volatile sig_atomic_t *stop;

@@ -9,11 +9,13 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "syslogd.h"
+
 static const char *const event_texts[] = {
     [LOG_EVENT_OPENED] = "opened",
     [LOG_EVENT_DONE_LOCAL_CLOSED] = "done-local-closed",
     [LOG_EVENT_DONE_REMOTE_CLOSED] = "done-remote-closed",
-    // The three trailing dashes are rinetd's, and part of the text in both styles.
+    // The trailing dashes are rinetd's, and part of the text in both styles.
     [LOG_EVENT_ACCEPT_FAILED] = "accept-failed -",
     [LOG_EVENT_LOCAL_SOCKET_FAILED] = "local-socket-failed -",
     [LOG_EVENT_LOCAL_BIND_FAILED] = "local-bind-failed -",
@@ -97,11 +99,12 @@ static int write_to_file(const char *path, const char *line, size_t length)
     return error ? -1 : 0;
 }
 
-int log_write(const char *sink, const char *line, size_t length)
+int log_write(const char *sink, const char *program, const char *line, size_t length)
 {
-    if (strcmp(sink, "syslog") == 0) {
-        syslog(LOG_DAEMON | LOG_INFO, "%.*s", (int)(length - 1), line);
-        return 0;
-    }
-    return write_to_file(sink, line, length);
+    char text[LOG_LINE_MAX];
+
+    if (strcmp(sink, "syslog") != 0)
+        return write_to_file(sink, line, length);
+    snprintf(text, sizeof text, "%.*s", (int)length - 1, line);
+    return syslogd_send(program, LOG_INFO, text);
 }

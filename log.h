@@ -42,10 +42,12 @@ struct log_record {
 size_t log_format(char line[static LOG_LINE_MAX], enum log_style style,
                   const struct log_record *record);
 
-// Appends LINE, LENGTH bytes with their LF, to SINK: "syslog" (facility daemon, priority info), or
+// Appends LINE, LENGTH bytes with their LF, to SINK: "syslog" (facility daemon, priority info, as
+// PROGRAM), or
 // the path of a file, which is opened, created where it is missing (0666 less the umask), written
 // to once and closed: a file renamed by logrotate(8) needs no signal. Never waits for a reader of
-// a fifo. Returns 0, or -1 with errno; nothing but a part of the line is in the file then.
-int log_write(const char *sink, const char *line, size_t length);
+// a fifo, nor for syslog's daemon. Returns 0, or -1 with errno; nothing but a part of the line is
+// in the file then.
+int log_write(const char *sink, const char *program, const char *line, size_t length);
 
 #endif

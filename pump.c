@@ -66,15 +66,27 @@ static void note_end(struct pump *pump, const struct side *side)
         pump->first = side;
 }
 
+// A unix socket may be closed for reading alone, and its owner still write.
+static bool is_unix(const struct side *side)
+{
+    int domain = 0;
+    socklen_t size = sizeof domain;
+
+    return getsockopt(side->fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+static void end_flow(struct pump *pump, struct flow *flow)
+{
+    note_end(pump, flow->to);
+    flow->start = flow->end = 0;
+    flow->ended = flow->finished = true;
+}
+
 // Nothing reaches SIDE any more; what comes from it is still read to its end.
 static void give_up(struct pump *pump, struct side *side)
 {
-    struct flow *to = side == &pump->target ? &pump->up : &pump->down;
-
-    note_end(pump, side);
     side->dead = true;
-    to->start = to->end = 0;
-    to->ended = to->finished = true;
+    end_flow(pump, side == &pump->target ? &pump->up : &pump->down);
 }
 
 static void fill(struct pump *pump, struct flow *flow)
@@ -105,8 +117,10 @@ static void drain(struct pump *pump, struct flow *flow)
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0) {
+            if (errno == EPIPE && is_unix(flow->to))
+                end_flow(pump, flow);
             // EPIPE and ECONNRESET: the receiver is gone, whatever it still sent is to be read.
-            if (errno != EAGAIN)
+            else if (errno != EAGAIN)
                 give_up(pump, flow->to);
             return;
         }
@@ -202,17 +216,32 @@ static bool step(struct pump *pump, const struct pump_request *request)
     return true;
 }
 
-// Makes the close of SIDE a reset, tcp(7) and socket(7). A reset overtakes what the kernel has not
-// sent yet, so that is waited for: SIDE still gets every byte it was owed. Not so where time was up
-// before: then it has been waited for.
-static void reset(const struct side *side, const struct pump_request *request, bool wait)
+// Makes the close of SIDE a reset, tcp(7) and socket(7). A unix socket has none; its close is
+// enough.
+static void cut(const struct side *side)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    setsockopt(side->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+static bool is_broken(const struct side *side)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+
+    return getsockopt(side->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0;
+}
+
+// Waits until the kernel has sent what SIDE is owed, which a reset would overtake.
+static void flush(const struct side *side, const struct pump_request *request)
+{
     int unsent = 0, before = 0;
     int64_t deadline = now_ms() + DRAIN_MS;
     struct timespec nap = {.tv_nsec = 1000000};
 
-    while (wait && ioctl(side->fd, TIOCOUTQ, &unsent) == 0 && unsent > 0 && !*request->stop) {
+    while (!*request->stop && !is_broken(side) && ioctl(side->fd, TIOCOUTQ, &unsent) == 0 &&
+           unsent > 0) {
         if (unsent != before)
             deadline = now_ms() + DRAIN_MS;
         if (now_ms() >= deadline)
@@ -222,8 +251,19 @@ static void reset(const struct side *side, const struct pump_request *request, b
         if (nap.tv_nsec < 50000000)
             nap.tv_nsec *= 2;
     }
-    // A unix socket has no resets; its close is enough.
-    setsockopt(side->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+// Passes on that one side did not end well: FLOW's receiver is reset where its sender was, and
+// where not all that was read has reached it, so that a stream cut short is not taken for a whole
+// one.
+static void finish_badly(const struct flow *flow, const struct pump_request *request, bool in_time)
+{
+    if (flow->to->dead || !(flow->from->dead || has_pending(flow)))
+        return;
+    // Where time was up it has been waited for already.
+    if (in_time)
+        flush(flow->to, request);
+    cut(flow->to);
 }
 
 static enum pump_end reason(const struct pump *pump, const struct pump_request *request,
@@ -255,10 +295,8 @@ void pump(const struct pump_request *request, struct pump_result *result)
 
     while (going && !(state.up.finished && state.down.finished))
         going = step(&state, request);
-    if (state.client.dead && !state.target.dead)
-        reset(&state.target, request, going);
-    if (state.target.dead && !state.client.dead)
-        reset(&state.client, request, going);
+    finish_badly(&state.up, request, going);
+    finish_badly(&state.down, request, going);
     result->from_client = state.up.received;
     result->to_client = state.down.delivered;
     result->end = reason(&state, request, going);

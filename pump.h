@@ -4,8 +4,9 @@
 //
 // An end of file on one side becomes shutdown(SHUT_WR) on the other once everything before it has
 // been delivered, and the other direction goes on. A side that is reset, or cannot be written to
-// any more, makes the other one end with a reset as well, after what it was owed. What one side
-// does not take is not read from the other: memory stays bounded.
+// any more, makes the other one end with a reset as well, after what it was owed; so does an end by
+// time or *STOP while something is still owed. What one side does not take is not read from the
+// other: memory stays bounded.
 #ifndef PUMP_H
 #define PUMP_H
 

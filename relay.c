@@ -38,7 +38,7 @@ struct relay {
     unsigned listener_port;
     union host_address local; // where the client came in
     struct acl_client client;
-    sigset_t mask; // that of a wait, in which SIGTERM and SIGINT may come
+    sigset_t mask; // that of a wait, in which the signals that end it may come
     struct log_record record;
 };
 
@@ -266,7 +266,7 @@ static void write_log(struct relay *relay, enum log_event event)
     localtime_r(&now, &relay->record.when);
     relay->record.event = event;
     length = log_format(line, style, &relay->record);
-    if (log_write(sink, line, length) < 0)
+    if (log_write(sink, PROGRAM, line, length) < 0)
         report_to_syslog("unable to write %s: %s; lost: %.*s", sink, strerror(errno),
                          (int)length - 1, line);
 }
@@ -303,20 +303,22 @@ static int meet_client(struct relay *relay)
     return 0;
 }
 
-// Sets up what SIGTERM and SIGINT do: nothing but end a wait.
+// Sets up what ends a connection well: these signals do nothing but end a wait. SIGHUP comes when
+// the terminal of a superserver in the foreground goes.
 static void catch_signals(struct relay *relay)
 {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     struct sigaction action = {.sa_handler = request_stop};
     sigset_t ours;
 
     sigemptyset(&ours);
-    sigaddset(&ours, SIGTERM);
-    sigaddset(&ours, SIGINT);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigaddset(&ours, numbers[i]);
     sigprocmask(SIG_BLOCK, &ours, &relay->mask);
-    sigdelset(&relay->mask, SIGTERM);
-    sigdelset(&relay->mask, SIGINT);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        sigdelset(&relay->mask, numbers[i]);
+        sigaction(numbers[i], &action, NULL);
+    }
 }
 
 // Whether the access lists let the client in; logs a refusal.
@@ -342,6 +344,16 @@ static enum log_event failure_event(enum dial_step step)
     return step == DIAL_BIND ? LOG_EVENT_LOCAL_BIND_FAILED : LOG_EVENT_LOCAL_CONNECT_FAILED;
 }
 
+// Whether the listener, whose options its connections inherit, takes no IPv4 clients. xinetd makes
+// an IPv4 client's socket plain, which has no such option then.
+static bool is_ipv6_only(void)
+{
+    int only = 0;
+    socklen_t size = sizeof only;
+
+    return getsockopt(0, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && only;
+}
+
 // Connects to the target. Returns the socket, or -1 when the failure was logged and reported.
 static int reach_target(struct relay *relay)
 {
@@ -358,8 +370,10 @@ static int reach_target(struct relay *relay)
     };
     int target;
 
-    if (host_address(relay->listener_host, 0, &listener) > 0 && host_is_wildcard(&listener))
-        request.wildcard_family = listener.any.sa_family;
+    if (host_address(relay->listener_host, 0, &listener) > 0 && host_is_wildcard(&listener)) {
+        request.serves_all_ipv6 = listener.any.sa_family == AF_INET6;
+        request.serves_all_ipv4 = !request.serves_all_ipv6 || !is_ipv6_only();
+    }
     target = dial(&request, &failure);
     if (target < 0) {
         write_log(relay, failure_event(failure.step));
@@ -368,14 +382,15 @@ static int reach_target(struct relay *relay)
     return target;
 }
 
-static void tune(int fd, bool keepalive)
+static void tune(int fd, int keepalive)
 {
     int on = 1;
 
-    // A unix socket knows neither, and both are no more than wishes.
+    // A unix socket knows none of them, and all are no more than wishes. An urgent byte is part of
+    // the stream, not lost beside it.
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (keepalive)
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, sizeof keepalive);
 }
 
 static enum log_event end_event(enum pump_end end)
@@ -387,7 +402,7 @@ static enum log_event end_event(enum pump_end end)
 
 static int serve(struct relay *relay)
 {
-    bool keepalive = relay->options.number[OPTION_KEEPALIVE];
+    int keepalive = relay->options.number[OPTION_KEEPALIVE] != 0;
     struct pump_result result;
     int target;
 

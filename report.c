@@ -10,6 +10,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "syslogd.h"
+
 #define LINE_MAX_BYTES 1024
 
 static const char *program_name;
@@ -32,10 +34,15 @@ static bool is_null(int fd)
            status.st_rdev == null.st_rdev;
 }
 
+// Where there is no /dev/null, as in a bare chroot, a pipe that nobody reads does as well.
 static void open_null(int fd)
 {
-    int null = open("/dev/null", O_RDWR);
+    int null = open("/dev/null", O_RDWR), ends[2];
 
+    if (null < 0 && pipe(ends) == 0) {
+        null = ends[1];
+        close(ends[0]);
+    }
     if (null >= 0 && null != fd) {
         dup2(null, fd);
         close(null);
@@ -59,7 +66,6 @@ void report_init(const char *program)
     } else if (is_null(2)) {
         to_syslog = true; // rinetd-wrap has been here before
     }
-    openlog(program, LOG_PID, LOG_DAEMON);
 }
 
 static void report_line(bool syslog_wanted, const char *format, va_list arguments)
@@ -74,11 +80,11 @@ static void report_line(bool syslog_wanted, const char *format, va_list argument
         length = snprintf(line, sizeof line, "%s: ", program_name);
     vsnprintf(line + length, sizeof line - (size_t)length - 1, format, arguments);
     if (syslog_wanted) {
-        syslog(LOG_ERR, "%s", line);
+        // Nobody is left to be told of a failure, here and below.
+        syslogd_send(program_name, LOG_ERR, line);
     } else {
         length = (int)strlen(line);
         line[length++] = '\n';
-        // Nobody is left to be told of a failure.
         if (write(2, line, (size_t)length) < 0)
             errno = saved;
     }

@@ -55,6 +55,8 @@ int main(int argc, char *argv[])
     char **arguments;
 
     report_init(PROGRAM);
+    // For libwrap, which speaks to syslog(3) by itself.
+    openlog(PROGRAM, LOG_PID, LOG_DAEMON);
     if (argc == 2 && strcmp(argv[1], "--version") == 0 && report_may_print()) {
         puts(PROGRAM " " VERSION);
         return fflush(stdout) == 0 ? 0 : EXIT_SYSTEM;

@@ -124,7 +124,7 @@ static void test_file(void)
         return;
     }
     snprintf(path, sizeof path, "%s/log", folder);
-    test_ok(log_write(path, "one\n", 4) == 0 && log_write(path, "two\n", 4) == 0,
+    test_ok(log_write(path, "test", "one\n", 4) == 0 && log_write(path, "test", "two\n", 4) == 0,
             "two lines to a new file");
     fd = open(path, O_RDONLY);
     if (fd >= 0)
@@ -133,13 +133,13 @@ static void test_file(void)
     test_ok(fstat(fd, &status) == 0 && (status.st_mode & 0777) == 0644, "mode 0644, as rinetd's");
     close(fd);
     unlink(path);
-    test_ok(mkfifo(path, 0600) == 0 && log_write(path, "one\n", 4) < 0 && errno == ENXIO,
+    test_ok(mkfifo(path, 0600) == 0 && log_write(path, "test", "one\n", 4) < 0 && errno == ENXIO,
             "a fifo without a reader is an error, not a wait");
     unlink(path);
-    test_ok(log_write(folder, "one\n", 4) < 0 && errno == EISDIR, "a folder is no log");
-    test_ok(log_write("/dev/full", "one\n", 4) < 0 && errno == ENOSPC, "a full disk");
+    test_ok(log_write(folder, "test", "one\n", 4) < 0 && errno == EISDIR, "a folder is no log");
+    test_ok(log_write("/dev/full", "test", "one\n", 4) < 0 && errno == ENOSPC, "a full disk");
     rmdir(folder);
-    test_ok(log_write(path, "one\n", 4) < 0 && errno == ENOENT, "no folder");
+    test_ok(log_write(path, "test", "one\n", 4) < 0 && errno == ENOENT, "no folder");
     umask(mask);
 }
 
