@@ -201,6 +201,8 @@ const char *acl_pattern_useless(const char *pattern)
         return NULL;
     if (inet_pton(AF_INET, pattern, bytes) == 1)
         inet_ntop(AF_INET, bytes, canonical, sizeof canonical);
+    else if (inet_pton(AF_INET6, pattern, bytes) == 1 && bytes[0] == 0xfe && bytes[1] >> 6 == 2)
+        return "a link-local client comes with its interface, as in fe80::1%eth0";
     else if (inet_pton(AF_INET6, pattern, bytes) == 1)
         inet_ntop(AF_INET6, bytes, canonical, sizeof canonical);
     else if (host_kind(pattern) == HOST_IPV4)

@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+// For the names of all listeners; the rest is not looked up then.
+#define LOOKUPS_TOTAL_MS 20000
 
 // The rules ordered by listener, so that each is found or compared without looking at all others.
 struct table {
@@ -13,7 +17,16 @@ struct table {
     struct emit_rule **sorted;
     size_t count;
     struct ifaddrs *interfaces;
+    int64_t lookup_ms; // spent on names of listeners
 };
+
+// The one name that needs no look-up to be known as an address of FAMILY: RFC 6761, section 6.3.
+static const char *concrete_text(const char *host, int family)
+{
+    if (strcmp(host, "localhost") != 0)
+        return host;
+    return family == AF_INET6 ? "::1" : "127.0.0.1";
+}
 
 static bool find_port(struct conf *conf, struct conf_port *port, unsigned *number)
 {
@@ -35,19 +48,39 @@ static bool find_port(struct conf *conf, struct conf_port *port, unsigned *numbe
     return true;
 }
 
-static bool find_listener(struct conf *conf, struct conf_host *host, union host_address *address)
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool find_listener(struct table *table, struct conf_host *host, union host_address *address)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    int64_t start = now_ms();
+    struct conf *conf = table->conf;
     char text[HOST_TEXT_MAX];
+    const char *name;
     int error;
 
     if (host_address(host->text, 0, address) > 0)
         return true;
+    name = conf_quote(conf, host->text, strlen(host->text));
+    if (table->lookup_ms > LOOKUPS_TOTAL_MS) {
+        conf_report(conf, CONF_ERROR, &host->place,
+                    "the listener's name %s was not looked up: the names before it took too long; "
+                    "an address needs no look-up",
+                    name);
+        return false;
+    }
     error = getaddrinfo(host->text, NULL, &hints, &found);
+    table->lookup_ms += now_ms() - start;
     if (error) {
         conf_report(conf, CONF_ERROR, &host->place,
                     "unable to look up the listener's name %s: %s; an address needs no look-up",
-                    conf_quote(conf, host->text, strlen(host->text)), gai_strerror(error));
+                    name, gai_strerror(error));
         return false;
     }
     memset(address, 0, sizeof *address);
@@ -59,7 +92,7 @@ static bool find_listener(struct conf *conf, struct conf_host *host, union host_
         conf_report(conf, CONF_WARNING, &host->place,
                     "the listener %s is pinned to %s, what it stands for now; convert again when "
                     "that changes",
-                    conf_quote(conf, host->text, strlen(host->text)), text);
+                    name, text);
     return true;
 }
 
@@ -75,29 +108,72 @@ static bool is_udp(struct conf *conf, const struct conf_rule *rule)
     return true;
 }
 
+// A source address from which the target cannot be reached, by what both are.
+static bool has_bad_source(struct conf *conf, const struct conf_rule *rule)
+{
+    const char *src = rule->options.text[OPTION_SRC];
+    enum host_kind kind = src ? host_kind(src) : HOST_NAME;
+
+    if (!src || rule->target.kind == HOST_NAME ||
+        (rule->target.kind != HOST_UNIX && (kind == HOST_NAME || kind == rule->target.kind)))
+        return false;
+    conf_report(conf, CONF_ERROR, &rule->option_place[OPTION_SRC],
+                "found the source address %s, expected %s as the target is %s",
+                conf_quote(conf, src, strlen(src)),
+                rule->target.kind == HOST_UNIX   ? "none"
+                : rule->target.kind == HOST_IPV4 ? "one of IPv4"
+                                                 : "one of IPv6",
+                rule->target.text);
+    return true;
+}
+
+// The scope that a line at RULE's place would belong to, were it no rule, is not to be converted.
+static void leave_out_before(struct conf *conf, const struct conf_rule *rule)
+{
+    if (rule == conf->rules)
+        conf->global_broken = true;
+    else
+        conf->rules[rule - conf->rules - 1].broken = true;
+}
+
+// Fills in OUT from RULE, which conf has found broken: no more than the listener, and that only as
+// far as it needs no look-up. It keeps its listener from a later rule that might let everybody in.
+static bool hold_listener(const struct conf_rule *rule, struct emit_rule *out)
+{
+    if (!rule->bind.text || rule->bind_port.number == 0 || rule->bind_port.udp ||
+        host_address(concrete_text(rule->bind.text, AF_INET), 0, &out->listener) == 0 ||
+        out->listener.any.sa_family == AF_UNIX)
+        return false;
+    host_unmap(&out->listener);
+    out->listener_port = rule->bind_port.number;
+    emit_name(out);
+    return true;
+}
+
 // Fills in OUT from RULE alone, and marks a rule that cannot be converted. Returns whether it has
-// a listener that other rules could be in the way of: one that is left out for what else it says
-// keeps its listener from a later rule that might let everybody in.
-static bool convert(struct conf *conf, struct conf_rule *rule, const char *wrap_name,
+// a listener that other rules could be in the way of.
+static bool convert(struct table *table, struct conf_rule *rule, const char *wrap_name,
                     struct emit_rule *out)
 {
+    struct conf *conf = table->conf;
     bool listens;
 
     memset(out, 0, sizeof *out);
     out->rule = rule;
+    if (rule->broken)
+        return hold_listener(rule, out);
     out->wrap_name = rule->options.text[OPTION_WRAP] ? rule->options.text[OPTION_WRAP] : wrap_name;
-    if (!rule->bind.text || rule->bind.kind == HOST_BAD || rule->bind.kind == HOST_UNIX ||
-        (rule->bind_port.number == 0 && !rule->bind_port.service))
-        return false;
     listens = find_port(conf, &rule->bind_port, &out->listener_port);
-    listens = find_listener(conf, &rule->bind, &out->listener) && listens;
+    // Four words of prose have the form of a rule, and what follows is meant for what stands
+    // before.
+    if (!listens && rule->bind.kind == HOST_NAME)
+        leave_out_before(conf, rule);
+    listens = listens && find_listener(table, &rule->bind, &out->listener);
     host_unmap(&out->listener);
     emit_name(out);
-    // Those that conf has found broken may lack what follows, and have had their message.
-    if (!rule->broken && rule->target.kind != HOST_UNIX &&
-        !find_port(conf, &rule->target_port, &out->target_port))
+    if (rule->target.kind != HOST_UNIX && !find_port(conf, &rule->target_port, &out->target_port))
         rule->broken = true;
-    if (!listens || is_udp(conf, rule))
+    if (!listens || is_udp(conf, rule) || has_bad_source(conf, rule))
         rule->broken = true;
     return listens && !rule->bind_port.udp;
 }
@@ -313,21 +389,17 @@ static struct emit_rule *find_rule(const struct table *table, const union host_a
     return NULL;
 }
 
-// The one name that needs no look-up to be known as an address: RFC 6761, section 6.3.
-static const char *concrete_text(const char *host)
-{
-    return strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-}
-
-// The rule whose listener the target of RULE is, or NULL.
-static struct emit_rule *next_of(const struct table *table, const struct emit_rule *rule)
+// The rule whose listener the target of RULE is, as an address of FAMILY where it can be both, or
+// NULL.
+static struct emit_rule *reached_by(const struct table *table, const struct emit_rule *rule,
+                                    int family)
 {
     static const union host_address any4 = {.in = {.sin_family = AF_INET}};
     static const union host_address any6 = {.in6 = {.sin6_family = AF_INET6}};
     union host_address address;
     struct emit_rule *next;
 
-    if (host_address(concrete_text(rule->rule->target.text), 0, &address) == 0 ||
+    if (host_address(concrete_text(rule->rule->target.text, family), 0, &address) == 0 ||
         address.any.sa_family == AF_UNIX)
         return NULL;
     make_concrete(&address);
@@ -339,6 +411,15 @@ static struct emit_rule *next_of(const struct table *table, const struct emit_ru
     if (!next)
         next = find_rule(table, &any6, rule->target_port);
     return next && covers(next, &address, true) ? next : NULL;
+}
+
+// The same, where it is localhost by FAMILY rather than by the other: the relay tries both.
+static struct emit_rule *next_of(const struct table *table, const struct emit_rule *rule,
+                                 int family)
+{
+    struct emit_rule *next = reached_by(table, rule, family);
+
+    return next ? next : reached_by(table, rule, family == AF_INET ? AF_INET6 : AF_INET);
 }
 
 static void report_circle(struct table *table, const struct emit_rule *rule,
@@ -363,7 +444,8 @@ static void report_circle(struct table *table, const struct emit_rule *rule,
 
 // Each rule leads to one other at most, so every circle is found by walking on from each rule until
 // something is met that a walk has seen before. SEEN has the number of that walk for each rule.
-static void check_circles(struct table *table, const struct emit_rule *rules, size_t count)
+static void check_circles(struct table *table, const struct emit_rule *rules, size_t count,
+                          int family)
 {
     size_t *seen = calloc(count ? count : 1, sizeof *seen);
     struct emit_rule **next = calloc(count ? count : 1, sizeof(struct emit_rule *));
@@ -373,7 +455,7 @@ static void check_circles(struct table *table, const struct emit_rule *rules, si
         goto done;
     }
     for (size_t i = 0; i < table->count; i++)
-        next[table->sorted[i] - rules] = next_of(table, table->sorted[i]);
+        next[table->sorted[i] - rules] = next_of(table, table->sorted[i], family);
     for (size_t i = 0; i < table->count; i++) {
         size_t at = (size_t)(table->sorted[i] - rules), end;
 
@@ -408,14 +490,15 @@ size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *r
         return 0;
     }
     for (size_t i = 0; i < conf->rule_count; i++) {
-        if (convert(conf, &conf->rules[i], wrap_name, &rules[count]))
+        if (convert(&table, &conf->rules[i], wrap_name, &rules[count]))
             table.sorted[table.count++] = &rules[count++];
         else
             conf->rules[i].broken = true;
     }
     qsort(table.sorted, table.count, sizeof *table.sorted, compare_entries);
     check_collisions(&table);
-    check_circles(&table, rules, count);
+    check_circles(&table, rules, count, AF_INET);
+    check_circles(&table, rules, count, AF_INET6);
     for (size_t i = 0; i < count; i++) {
         if (conf->global_broken)
             conf->rules[rules[i].rule - conf->rules].broken = true;

@@ -525,26 +525,6 @@ static struct conf_rule *add_rule(struct conf *conf, const struct conf_rule *rul
     return &rules[conf->rule_count++];
 }
 
-// What a line in error counts as, apart from its message: with three or more fields, a rule;
-// with fewer, an access line. Where a rule's first word is close to "allow" or "deny", both.
-static void count_bad_line(struct line *line, struct span body)
-{
-    struct conf *conf = line->parser->conf;
-    struct conf_rule rule = {.place = place_of(line, body.at), .broken = true};
-    struct span first = next_field(&(struct span){body.at, body.end});
-    unsigned fields = 0;
-
-    for (const char *p = body.at; p < body.end; p++)
-        if (!is_blank(*p) && *p != '\r' && (p == body.at || is_blank(p[-1]) || p[-1] == '\r'))
-            fields++;
-    if (fields < 3 || access_meant(first) || hides_line(line->text))
-        leave_out(conf);
-    if (fields < 3)
-        return;
-    options_init(&rule.options);
-    add_rule(conf, &rule);
-}
-
 static bool is_number(struct span span)
 {
     for (const char *p = span.at; p < span.end; p++)
@@ -989,6 +969,85 @@ static struct fields split_fields(struct span body)
     return fields;
 }
 
+static const char *uv_hint(struct span word)
+{
+    if (starts_with(word, "pool-"))
+        return "not needed: each connection has a process of its own";
+    return find_slip(uv_directives, COUNT(uv_directives), word);
+}
+
+// Whether FIELD might have been meant as an address.
+static bool has_address_bytes(struct span field)
+{
+    for (const char *p = field.at; p < field.end; p++) {
+        if (*p == '%' && p > field.at)
+            return true; // a zone follows
+        if (!isxdigit((unsigned char)*p) && !strchr(".:[]*", *p))
+            return false;
+    }
+    return !is_empty(field);
+}
+
+// Whether FIRST and SECOND, the first two fields of a line in error, are the beginning of a rule.
+// If not, the line may be prose, or a directive misspelt, and what follows it meant for what stands
+// before it.
+static bool starts_rule(struct conf *conf, struct span first, struct span second)
+{
+    enum host_kind kind =
+        is_empty(unbracketed(conf, first)) ? host_kind(keep(conf, first)) : HOST_IPV6;
+
+    split_protocol(&second);
+    if (uv_hint(first))
+        return false;
+    if (kind == HOST_IPV4 || kind == HOST_IPV6 || is_number(first) || glued_colon(first))
+        return true;
+    return is_number(second) && (kind == HOST_NAME || has_address_bytes(first));
+}
+
+// Keeps the listener of a rule in error, where it can be read: no later rule is to get its clients.
+static void keep_listener(struct line *line, struct span first, struct span second,
+                          struct conf_rule *rule)
+{
+    struct conf *conf = line->parser->conf;
+    struct span inner = unbracketed(conf, first), protocol;
+    unsigned number = 0;
+
+    rule->bind.text = keep(conf, is_empty(inner) ? first : inner);
+    rule->bind.kind = host_kind(rule->bind.text);
+    rule->bind.place = place_of(line, first.at);
+    protocol = split_protocol(&second);
+    for (const char *p = second.at; is_number(second) && p < second.end && number <= 65535; p++)
+        number = number * 10 + (unsigned)(*p - '0');
+    rule->bind_port.number = number <= 65535 ? number : 0;
+    rule->bind_port.udp = spells(protocol, "/udp");
+    rule->bind_port.place = place_of(line, second.at);
+}
+
+// What a line in error counts as, apart from its message: with three or more fields, a rule;
+// with fewer, an access line. Where it may not have been meant as a rule, both.
+static void count_bad_line(struct line *line, struct span body, const char *odd)
+{
+    struct conf *conf = line->parser->conf;
+    struct conf_rule rule = {.place = place_of(line, body.at), .broken = true};
+    struct span rest = {body.at, odd ? odd : body.end}, first = next_field(&rest),
+                second = next_field(&rest);
+    unsigned fields = 0;
+
+    for (const char *p = body.at; p < body.end; p++)
+        if (!is_blank(*p) && *p != '\r' && (p == body.at || is_blank(p[-1]) || p[-1] == '\r'))
+            fields++;
+    if (fields < 3 || access_meant(first) || hides_line(line->text) ||
+        !starts_rule(conf, first, second))
+        leave_out(conf);
+    if (fields < 3)
+        return;
+    options_init(&rule.options);
+    // What an odd byte has cut short is no port.
+    if (second.end < rest.end || !odd || is_blank(*odd))
+        keep_listener(line, first, second, &rule);
+    add_rule(conf, &rule);
+}
+
 static bool extra_field(struct line *line, struct span field)
 {
     const char *hint = "; rinetd 0.62 ignored further fields";
@@ -1074,6 +1133,8 @@ static void parse_rule(struct line *line, const struct fields *fields)
 
     options_init(&rule.options);
     rule.broken = !parse_fields(line, fields, &rule) || line->bad;
+    if (rule.broken && !starts_rule(conf, fields->field[0], fields->field[1]))
+        leave_out(conf);
     add_rule(conf, &rule);
 }
 
@@ -1087,13 +1148,6 @@ static bool begins_rule(struct conf *conf, struct span first, struct span second
            strchr("0123456789:[*;/\"'", *first.at);
 }
 
-static const char *uv_hint(struct span word)
-{
-    if (starts_with(word, "pool-"))
-        return "not needed: each connection has a process of its own";
-    return find_slip(uv_directives, COUNT(uv_directives), word);
-}
-
 // Reports a line of fewer than three fields that starts with no keyword.
 static void parse_short(struct line *line, struct span body)
 {
@@ -1102,12 +1156,12 @@ static void parse_short(struct line *line, struct span body)
     const char *hint = uv_hint(first), *meant = access_meant(first);
     struct conf_host host;
 
+    leave_out(conf);
     if (hint) {
         line_error(line, first.at, "found %s, a directive of rinetd-uv, expected none; %s",
                    quote(conf, first), hint);
         return;
     }
-    leave_out(conf);
     for (int i = 0; !meant && i < KEYWORD_NONE; i++)
         if (is_near(first, keyword_names[i]))
             meant = keyword_names[i];
@@ -1145,7 +1199,7 @@ static void parse_other(struct line *line)
 
     if (odd) {
         odd_byte(line, odd, PLAIN_BYTES);
-        count_bad_line(line, body);
+        count_bad_line(line, body, odd);
         return;
     }
     fields = split_fields(body);
@@ -1160,7 +1214,7 @@ static void parse_other(struct line *line)
     }
     line_error(line, body.at, "found %s, expected a rule or a directive; did you mean \"%s\"?",
                quote(conf, fields.field[0]), meant);
-    count_bad_line(line, body);
+    count_bad_line(line, body, NULL);
 }
 
 static void add_access(struct parser *parser, struct conf_access *access, const char *text,
@@ -1515,7 +1569,7 @@ static void parse_text(struct line *line)
                    "expected one argument after the keyword",
                    quote(conf, word));
         leave_out(conf);
-        count_bad_line(line, line->text);
+        count_bad_line(line, line->text, NULL);
     } else if (!spells(word, keyword_names[keyword])) {
         line_error(line, word.at, "found %s, expected \"%s\"; keywords are in small letters",
                    quote(conf, word), keyword_names[keyword]);

@@ -138,6 +138,18 @@ static const char *fill_line(const struct keys *keys, const char *line, size_t l
     return NULL;
 }
 
+static int refuse_length(const struct emit_settings *settings, struct emit_error *error,
+                         const char *at_least, size_t size)
+{
+    bool xinetd = settings->format == EMIT_XINETD;
+
+    return refuse(
+        error, EMIT_BAD_RULE, -1,
+        "a line of %s%zu bytes would come of it, and %s reads at most %d: the access lists "
+        "are too long; networks can be written as 10.0.0.0/8",
+        at_least, size, xinetd ? "xinetd" : "inetd", xinetd ? XINETD_LINE_MAX : INETD_LINE_MAX);
+}
+
 // Appends the template NAME, filled in, no line longer than LINE_MAX bytes without its LF.
 static int fill(const struct emit_settings *settings, const char *name, const struct keys *keys,
                 size_t line_max, struct emit_text *text, struct emit_error *error)
@@ -159,11 +171,7 @@ static int fill(const struct emit_settings *settings, const char *name, const st
 
             text->size = before;
             text->bytes[before] = '\0';
-            return refuse(error, EMIT_BAD_RULE, -1,
-                          "a line of %zu bytes would come of it, and %s reads at most %zu: the "
-                          "access lists are too long; networks can be written as 10.0.0.0/8",
-                          found - 1, settings->format == EMIT_XINETD ? "xinetd" : "inetd",
-                          line_max);
+            return refuse_length(settings, error, "", found - 1);
         }
         line += length;
     }
@@ -287,6 +295,17 @@ static bool are_sayable(const struct arguments *arguments)
     return words == arguments->count && arguments->text.bytes[0] != ' ';
 }
 
+size_t emit_globals_size(const struct conf *conf)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < conf->global_allow.count; i++)
+        size += strlen(conf->global_allow.text[i]) + 1;
+    for (size_t i = 0; i < conf->global_deny.count; i++)
+        size += strlen(conf->global_deny.text[i]) + 1;
+    return size;
+}
+
 static int check_values(const struct emit_settings *settings, const struct emit_rule *rule,
                         struct emit_error *error)
 {
@@ -368,10 +387,15 @@ int emit_entry(const struct emit_settings *settings, const struct conf *conf,
 
     if (check_values(settings, rule, error) < 0)
         return -1;
+    // Many rules with long lists in common: not put together for each, to be refused each time.
+    if (settings->globals_size >
+        (settings->format == EMIT_XINETD ? XINETD_LINE_MAX : INETD_LINE_MAX))
+        return refuse_length(settings, error, "more than ", settings->globals_size);
     add_all(&arguments, settings, conf, rule);
     describe(rule, &comment);
     if (arguments.text.no_memory || comment.no_memory) {
         text->no_memory = true;
+        refuse(error, EMIT_BAD_RULE, -1, "memory ran out");
         goto done;
     }
     if (!are_sayable(&arguments) || !is_sayable(rule->rule->bind.text)) {

@@ -36,6 +36,7 @@ struct emit_settings {
     const char *relay, *wrap; // absolute paths
     const char *log;          // as the relay's --log takes it; NULL: no log
     bool log_common;
+    size_t globals_size; // emit_globals_size() of the configuration
 };
 
 // A rule with everything about it known.
@@ -70,6 +71,9 @@ struct emit_error {
 };
 
 void emit_append(struct emit_text *text, const char *bytes, size_t size);
+
+// How many bytes the global access lists of CONF take in every entry.
+size_t emit_globals_size(const struct conf *conf);
 
 // Puts the service's name into RULE: of A-Za-z0-9._- alone, from protocol, address and port.
 void emit_name(struct emit_rule *rule);

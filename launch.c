@@ -87,7 +87,7 @@ static size_t escape(char *line, size_t size, const char *text)
     for (; *text && length + 6 < size; text++) {
         unsigned char c = (unsigned char)*text;
 
-        if (c < 0x20 || c == 0x7f)
+        if (c < 0x20 || c >= 0x7f)
             length += (size_t)snprintf(line + length, 5, "\\x%02x", c);
         else
             line[length++] = (char)c;

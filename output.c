@@ -78,9 +78,12 @@ failed:
 
 bool output_is_marked(const char *bytes, size_t size)
 {
+    const char *mark;
+
     if (size > MARK_WITHIN)
         size = MARK_WITHIN;
-    return size > 0 && memmem(bytes, size, OUTPUT_MARK, strlen(OUTPUT_MARK)) != NULL;
+    mark = size > 0 ? memmem(bytes, size, OUTPUT_MARK, strlen(OUTPUT_MARK)) : NULL;
+    return mark && (mark == bytes || mark[-1] == '\n');
 }
 
 enum output_change output_write(const char *dir, const char *name, const char *text, size_t size)

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-// Stands in the first lines of every generated file: a file without it is not ours to replace.
+// Begins one of the first lines of every generated file: one without it is not ours to replace.
 #define OUTPUT_MARK "# Made by rinetd-gen"
 
 // Whether SIZE bytes of a file have the mark where it is looked for.

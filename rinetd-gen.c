@@ -59,7 +59,7 @@ struct job {
 static void print_escaped(FILE *to, const char *text)
 {
     for (; *text; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f)
             fprintf(to, "\\x%02X", (unsigned char)*text);
         else
             putc(*text, to);
@@ -141,8 +141,9 @@ static bool leads_to_stream(const char *path)
 static void settle_log(struct job *job)
 {
     struct conf *conf = job->conf;
-    const char *log = conf->log.text;
-    char *folder;
+    const char *log = conf->log.text, *expected;
+    struct options options;
+    char *folder, buffer[80];
 
     job->settings.log_common = conf->log_common;
     job->settings.log = conf->log.bad ? "syslog" : log;
@@ -168,6 +169,13 @@ static void settle_log(struct job *job)
                     "found %s, expected an absolute path, or syslog: the relay has no folder that "
                     "a relative path could start from; lines go to syslog",
                     conf_quote(conf, log, strlen(log)));
+        job->settings.log = "syslog";
+    }
+    options_init(&options);
+    expected = options_set(&options, OPTION_LOG, job->settings.log, buffer, sizeof buffer);
+    if (expected) {
+        conf_report(conf, CONF_ERROR, &conf->log.place, "found %s, expected %s; lines go to syslog",
+                    conf_quote(conf, log, strlen(log)), expected);
         job->settings.log = "syslog";
     }
 }
@@ -208,8 +216,11 @@ static void emit_marked_head(struct job *job)
     struct emit_text head = {.size = 0};
     struct emit_error error;
 
-    if (emit_head(&job->settings, &head, &error) < 0)
+    if (emit_head(&job->settings, &head, &error) < 0) {
         conf_report(job->conf, CONF_ERROR, NULL, "%s", error.what);
+        job->count = 0;
+        return;
+    }
     if (!output_is_marked(head.bytes, head.size))
         emit_append(&job->text, mark, sizeof mark - 1);
     emit_append(&job->text, head.bytes, head.size);
@@ -253,7 +264,8 @@ static bool makes_log(const struct job *job)
            !job->gen->check_only && (job->gen->output_dir || job->gen->run);
 }
 
-static void create_log(const struct job *job)
+// Returns an exit status.
+static int create_log(const struct job *job)
 {
     const char *log = job->settings.log, *user = job->settings.user;
     uid_t uid;
@@ -261,17 +273,16 @@ static void create_log(const struct job *job)
     int result;
 
     if (!makes_log(job) || !site_user(user, &uid, &gid))
-        return;
+        return EXIT_CONVERTED;
     result = output_create_log(log, uid, gid);
     if (result == 0)
-        return;
-    if (result < 0) {
-        fail("create", log);
-        return;
-    }
+        return EXIT_CONVERTED;
+    if (result < 0)
+        return fail("create", log);
     fputs(PROGRAM ": created ", stderr);
     print_escaped(stderr, log);
     fprintf(stderr, " for the user %s\n", user);
+    return EXIT_CONVERTED;
 }
 
 static void job_free(struct job *job)
@@ -310,6 +321,7 @@ static int convert(struct job *job)
     }
     settle_log(job);
     note_pid_file(job);
+    job->settings.globals_size = emit_globals_size(job->conf);
     job->count = check_rules(job->conf, gen->wrap_all ? WRAP_NAME : NULL, job->rules);
     emit_all(job);
     source_free(&source);
@@ -371,6 +383,27 @@ static void explain_rule(const struct conf *conf, const struct emit_rule *rule,
     print_line_that_decides(&decision, lists);
 }
 
+// The address of a client as a relay would see it: plain where it is IPv4-mapped, with its
+// interface where it is link-local. Returns whether TEXT is one.
+static bool explained_address(const char *text, union host_address *address)
+{
+    char host[INET6_ADDRSTRLEN];
+    const char *zone = strchr(text, '%');
+    size_t length = zone ? (size_t)(zone - text) : strlen(text);
+
+    if (length >= sizeof host)
+        return false;
+    memcpy(host, text, length);
+    host[length] = '\0';
+    if (host_kind(host) == HOST_UNIX || host_address(host, 0, address) == 0)
+        return false;
+    host_unmap(address);
+    if (address->any.sa_family != AF_INET6 || !IN6_IS_ADDR_LINKLOCAL(&address->in6.sin6_addr))
+        return !zone;
+    address->in6.sin6_scope_id = zone ? if_nametoindex(zone + 1) : 0;
+    return address->in6.sin6_scope_id != 0;
+}
+
 // Says of every rule whether a client from the address would be let in, and why.
 static int explain(const struct job *job)
 {
@@ -378,7 +411,7 @@ static int explain(const struct job *job)
     union host_address address;
     size_t next = 0;
 
-    host_address(job->gen->explain, 0, &address);
+    explained_address(job->gen->explain, &address);
     for (size_t i = 0; i < conf->rule_count; i++) {
         const struct conf_rule *rule = &conf->rules[i];
         const struct emit_rule *converted = next < job->count ? &job->rules[next] : NULL;
@@ -403,20 +436,20 @@ static int write_folder(const struct job *job)
     const char *dir = job->gen->output_dir;
     const char *name = job->settings.format == EMIT_XINETD ? "rinetd" : "rinetd.inetd";
 
-    create_log(job);
     switch (output_write(dir, name, job->text.bytes, job->text.size)) {
     case OUTPUT_SAME:
-        return EXIT_CONVERTED;
+        return create_log(job);
     case OUTPUT_CREATED:
         fprintf(stderr, PROGRAM ": created %s/%s\n", dir, name);
-        return EXIT_CONVERTED;
+        return create_log(job);
     case OUTPUT_REPLACED:
         fprintf(stderr, PROGRAM ": changed %s/%s\n", dir, name);
-        return EXIT_CONVERTED;
+        return create_log(job);
     case OUTPUT_FOREIGN:
         fprintf(stderr,
-                PROGRAM ": unable to write %s/%s: " PROGRAM " did not make the file that is there "
-                        "(no line \"" OUTPUT_MARK "\"); move it away first\n",
+                PROGRAM ": unable to write %s/%s: " PROGRAM " did not make what is there (it is no "
+                        "regular file, or has no line \"" OUTPUT_MARK
+                        "...\"); move it away first\n",
                 dir, name);
         return EXIT_SYSTEM;
     case OUTPUT_FAILED:
@@ -760,9 +793,13 @@ static int check_options(const struct gen *gen, int operands)
     // openbsd-inetd looks users up by name alone, when a connection comes, and drops that then.
     if (gen->format == EMIT_INETD && gen->user[strspn(gen->user, "0123456789")] == '\0')
         return usage_error("found user \"%s\", expected a name: inetd takes no number", gen->user);
-    if (gen->explain &&
-        (host_kind(gen->explain) == HOST_UNIX || host_address(gen->explain, 0, &address) == 0))
-        return usage_error("found \"%s\", expected the address of a client", gen->explain);
+    if (gen->format == EMIT_INETD && strchr(gen->user, '.'))
+        return usage_error("found user \"%s\", expected no '.': inetd reads a group after it",
+                           gen->user);
+    if (gen->explain && !explained_address(gen->explain, &address))
+        return usage_error("found \"%s\", expected the address of a client, a link-local one with "
+                           "its interface: fe80::1%%eth0",
+                           gen->explain);
     return EXIT_CONVERTED;
 }
 

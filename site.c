@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -22,6 +24,8 @@
 // One name's look-up, and all of them.
 #define LOOKUP_SECONDS   "5"
 #define LOOKUPS_TOTAL_MS 20000
+#define LOOKUPS_RUN_MS   3000 // under --run, which hears no signal meanwhile
+#define GROUPS_MAX       256
 #define LOOKUP_LINE_MAX  2048
 
 bool site_user(const char *user, uid_t *uid, gid_t *gid)
@@ -33,7 +37,8 @@ bool site_user(const char *user, uid_t *uid, gid_t *gid)
         *gid = entry->pw_gid;
         return true;
     }
-    if (*user == '\0' || user[strspn(user, "0123456789")] != '\0' || strlen(user) > 9)
+    if (*user == '\0' || user[strspn(user, "0123456789")] != '\0' || strlen(user) > 10 ||
+        strtoull(user, NULL, 10) >= UINT_MAX)
         return false;
     // xinetd takes a bare number for both.
     *uid = (uid_t)strtoul(user, NULL, 10);
@@ -41,26 +46,48 @@ bool site_user(const char *user, uid_t *uid, gid_t *gid)
     return true;
 }
 
-// Whether UID with no group but GID has WANTED (4, 2, 1 as in a mode) on the file of STATUS.
-static bool has_mode(const struct stat *status, uid_t uid, gid_t gid, unsigned wanted)
+// Whom the relay runs as.
+struct runner {
+    uid_t uid;
+    gid_t groups[GROUPS_MAX];
+    int count;
+};
+
+// xinetd gives the relay no group but the user's own, as the entry asks it to; inetd all of them.
+static bool find_runner(const struct emit_settings *settings, struct runner *runner)
 {
-    if (uid == 0)
+    runner->count = 1;
+    if (!site_user(settings->user, &runner->uid, &runner->groups[0]))
+        return false;
+    if (settings->format == EMIT_INETD) {
+        runner->count = GROUPS_MAX;
+        if (getgrouplist(settings->user, runner->groups[0], runner->groups, &runner->count) < 0)
+            runner->count = GROUPS_MAX;
+    }
+    return true;
+}
+
+// Whether RUNNER has WANTED (4, 2, 1 as in a mode) on the file of STATUS.
+static bool has_mode(const struct stat *status, const struct runner *runner, unsigned wanted)
+{
+    if (runner->uid == 0)
         return true;
-    if (status->st_uid == uid)
+    if (status->st_uid == runner->uid)
         return (status->st_mode >> 6 & wanted) == wanted;
-    if (status->st_gid == gid)
-        return (status->st_mode >> 3 & wanted) == wanted;
+    for (int i = 0; i < runner->count; i++)
+        if (status->st_gid == runner->groups[i])
+            return (status->st_mode >> 3 & wanted) == wanted;
     return (status->st_mode & wanted) == wanted;
 }
 
-// The folder on the way to PATH that UID cannot pass, or that is missing; NULL: there is none.
-static const char *find_obstacle(char *path, uid_t uid, gid_t gid)
+// The folder on the way to PATH that RUNNER cannot pass, or that is missing; NULL: there is none.
+static const char *find_obstacle(char *path, const struct runner *runner)
 {
     struct stat status;
 
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (stat(path, &status) < 0 || !has_mode(&status, uid, gid, 1))
+        if (stat(path, &status) < 0 || !has_mode(&status, runner, 1))
             return path;
         *slash = '/';
     }
@@ -87,7 +114,7 @@ static char *shell_word(const char *file)
     return word;
 }
 
-static void check_log(struct conf *conf, const struct site *site, uid_t uid, gid_t gid)
+static void check_log(struct conf *conf, const struct site *site, const struct runner *runner)
 {
     const char *log = site->settings->log, *user = site->settings->user, *obstacle;
     char *path = strdup(log), *word = shell_word(log);
@@ -96,23 +123,30 @@ static void check_log(struct conf *conf, const struct site *site, uid_t uid, gid
 
     if (!path || !word) {
         conf->no_memory = true;
-    } else if ((obstacle = find_obstacle(path, uid, gid)) != NULL) {
+    } else if ((obstacle = find_obstacle(path, runner)) != NULL) {
+        bool missing = stat(obstacle, &status) < 0 && errno == ENOENT;
+        char *folder = shell_word(obstacle);
+
         conf_report(conf, CONF_WARNING, place,
-                    "the user %s cannot reach the log file: the folder %s is missing or closed to "
-                    "that user; lines will go to syslog",
-                    user, conf_quote(conf, obstacle, strlen(obstacle)));
+                    "the user %s cannot reach the log file: the folder %s is %s; lines will go to "
+                    "syslog; to mend it: %s %s",
+                    user, conf_quote(conf, obstacle, strlen(obstacle)),
+                    missing ? "missing" : "closed to that user",
+                    missing ? "install -d -m 0755" : "chmod o+x", folder ? folder : "");
+        free(folder);
     } else if (stat(log, &status) == 0) {
         if (S_ISDIR(status.st_mode))
             conf_report(conf, CONF_WARNING, place,
                         "the log file is a folder; lines will go to syslog");
-        else if (!has_mode(&status, uid, gid, 2))
+        else if (!has_mode(&status, runner, 2))
             conf_report(conf, CONF_WARNING, place,
                         "the user %s cannot write the log file; lines will go to syslog; to mend "
-                        "it: chown %s %s",
-                        user, user, word);
+                        "it: %s %s %s",
+                        user, status.st_uid == runner->uid ? "chmod" : "chown",
+                        status.st_uid == runner->uid ? "u+w" : user, word);
     } else if (!site->makes_log) {
         *strrchr(path, '/') = '\0';
-        if (stat(*path ? path : "/", &status) < 0 || !has_mode(&status, uid, gid, 3))
+        if (stat(*path ? path : "/", &status) < 0 || !has_mode(&status, runner, 3))
             conf_report(conf, CONF_WARNING, place,
                         "the log file does not exist, and the user %s cannot create it; lines will "
                         "go to syslog; to mend it: install -o %s -m 0640 /dev/null %s",
@@ -125,10 +159,9 @@ static void check_log(struct conf *conf, const struct site *site, uid_t uid, gid
 static void check_user(struct conf *conf, const struct site *site)
 {
     const struct emit_settings *settings = site->settings;
-    uid_t uid;
-    gid_t gid;
+    struct runner runner;
 
-    if (!site_user(settings->user, &uid, &gid)) {
+    if (!find_runner(settings, &runner)) {
         conf_report(
             conf, site->running ? CONF_ERROR : CONF_WARNING, NULL,
             "the user %s does not exist, and %s; to make it: useradd --system "
@@ -140,7 +173,7 @@ static void check_user(struct conf *conf, const struct site *site)
         return;
     }
     if (settings->log && settings->log[0] == '/')
-        check_log(conf, site, uid, gid);
+        check_log(conf, site, &runner);
 }
 
 static bool check_program(struct conf *conf, const struct site *site, const char *program)
@@ -292,7 +325,7 @@ static void judge(struct conf *conf, const struct target_name *names, size_t cou
 static void check_names(struct conf *conf, const struct site *site)
 {
     struct target_name *names = calloc(site->count * 2 + 1, sizeof *names);
-    int64_t deadline = now_ms() + LOOKUPS_TOTAL_MS;
+    int64_t deadline = now_ms() + (site->running ? LOOKUPS_RUN_MS : LOOKUPS_TOTAL_MS);
     char answer[LOOKUP_LINE_MAX];
     size_t count, from, to;
     pid_t child = -1;
@@ -310,7 +343,7 @@ static void check_names(struct conf *conf, const struct site *site)
         if (!read_answer(fd, deadline, answer)) {
             conf_report(conf, CONF_WARNING, names[from].place,
                         "whether %s and the names after it in the alphabet can be looked up is "
-                        "not known: the relay's resolver did not answer in time",
+                        "not known: the relay's resolver gave no answer",
                         conf_quote(conf, names[from].text, strlen(names[from].text)));
             break;
         }

@@ -138,7 +138,10 @@ static bool read_matches(const glob_t *matches, struct conf_sources *found)
     // terminal that an include names would wait for somebody to write.
     for (size_t i = 0; i < matches->gl_pathc; i++) {
         if (stat(matches->gl_pathv[i], &status) < 0 || S_ISREG(status.st_mode)) {
-            source_read(matches->gl_pathv[i], &sources[i]);
+            // Found by a pattern, "-" is a file.
+            const char *path = matches->gl_pathv[i];
+
+            source_read(strcmp(path, "-") == 0 ? "./-" : path, &sources[i]);
         } else {
             sources[i].name = strdup(matches->gl_pathv[i]);
             sources[i].error = "it is not a regular file";

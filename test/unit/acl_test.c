@@ -152,9 +152,9 @@ static void test_errors(void)
         "",       "10.0.0.0/33", "10.0.0.0/",    "10.*/8",      "10.0.0/8",
         "::/129", "10.0.0.0/-1", "10.0.0.0/8/8", "/8",          "a,b",
         "g",      "10.0.0.1 ",   "010.0.0.0/8",  "10.0.0.0/08x"};
-    static const char *const useless[] = {"127.0.0.01", "FE80::1", "127.",   "2001:db8:0::1",
-                                          "[::1]",      "abc",     "FE80::*"};
-    static const char *const useful[] = {"127.0.0.1", "fe80::1",    "127.*",
+    static const char *const useless[] = {"127.0.0.01", "FE80::1", "127.",    "2001:db8:0::1",
+                                          "[::1]",      "abc",     "FE80::*", "fe80::1"};
+    static const char *const useful[] = {"127.0.0.1", "fe80::1*",   "127.*",
                                          "::",        "10.0.0.0/8", "::ffff:1.2.3.4"};
 
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
