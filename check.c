@@ -12,8 +12,8 @@
 #define LOOKUPS_TOTAL_MS 20000
 
 // The rules ordered by listener, so that each is found or compared without looking at all others.
-struct table {
-    struct conf *conf;
+struct check_index {
+    struct conf *conf; // NULL where nothing is to be said
     struct emit_rule **sorted;
     size_t count;
     struct ifaddrs *interfaces;
@@ -56,7 +56,8 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static bool find_listener(struct table *table, struct conf_host *host, union host_address *address)
+static bool find_listener(struct check_index *table, struct conf_host *host,
+                          union host_address *address)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
     int64_t start = now_ms();
@@ -152,7 +153,7 @@ static bool hold_listener(const struct conf_rule *rule, struct emit_rule *out)
 
 // Fills in OUT from RULE alone, and marks a rule that cannot be converted. Returns whether it has
 // a listener that other rules could be in the way of.
-static bool convert(struct table *table, struct conf_rule *rule, const char *wrap_name,
+static bool convert(struct check_index *table, struct conf_rule *rule, const char *wrap_name,
                     struct emit_rule *out)
 {
     struct conf *conf = table->conf;
@@ -209,12 +210,12 @@ static bool is_dual(const struct emit_rule *rule)
     return rule->listener.any.sa_family == AF_INET6 && host_is_wildcard(&rule->listener);
 }
 
-static void break_rule(struct table *table, const struct emit_rule *rule)
+static void break_rule(struct check_index *table, const struct emit_rule *rule)
 {
     table->conf->rules[rule->rule - table->conf->rules].broken = true;
 }
 
-static void report_collision(struct table *table, const struct emit_rule *first,
+static void report_collision(struct check_index *table, const struct emit_rule *first,
                              const struct emit_rule *second)
 {
     const struct conf_place *place = &first->rule->place;
@@ -232,7 +233,7 @@ static void report_collision(struct table *table, const struct emit_rule *first,
     break_rule(table, second);
 }
 
-static void drop_broken(struct table *table)
+static void drop_broken(struct check_index *table)
 {
     size_t kept = 0;
 
@@ -242,7 +243,7 @@ static void drop_broken(struct table *table)
     table->count = kept;
 }
 
-static void drop_twins(struct table *table)
+static void drop_twins(struct check_index *table)
 {
     size_t kept = 0;
 
@@ -259,7 +260,7 @@ static void drop_twins(struct table *table)
 
 // The listeners of one port and family, from FROM to before TO, of which the first is a wildcard.
 // As for rinetd, the one that comes first in the file has the port.
-static void check_wildcard(struct table *table, size_t from, size_t to)
+static void check_wildcard(struct check_index *table, size_t from, size_t to)
 {
     struct emit_rule *wildcard = table->sorted[from], *first = wildcard;
 
@@ -276,7 +277,7 @@ static void check_wildcard(struct table *table, size_t from, size_t to)
 
 // Finds listeners that the kernel would not open beside each other. A :: is no trouble for IPv4
 // listeners: it is then made to serve IPv6 only.
-static void check_collisions(struct table *table)
+static void check_collisions(struct check_index *table)
 {
     size_t to;
 
@@ -352,25 +353,8 @@ static bool covers(const struct emit_rule *rule, const union host_address *addre
            (is_dual(rule) && !rule->v6only);
 }
 
-bool check_reaches(const struct emit_rule *rule, const union host_address *address, unsigned port)
-{
-    union host_address concrete = *address;
-    struct ifaddrs *interfaces = NULL;
-    bool result;
-
-    if (rule->listener_port != port)
-        return false;
-    make_concrete(&concrete);
-    if (getifaddrs(&interfaces) < 0)
-        interfaces = NULL;
-    result = covers(rule, &concrete, is_local(interfaces, &concrete));
-    if (interfaces)
-        freeifaddrs(interfaces);
-    return result;
-}
-
-static struct emit_rule *find_rule(const struct table *table, const union host_address *address,
-                                   unsigned port)
+static struct emit_rule *find_rule(const struct check_index *table,
+                                   const union host_address *address, unsigned port)
 {
     struct emit_rule wanted = {.listener = *address, .listener_port = port};
     size_t low = 0, high = table->count;
@@ -389,32 +373,40 @@ static struct emit_rule *find_rule(const struct table *table, const union host_a
     return NULL;
 }
 
-// The rule whose listener the target of RULE is, as an address of FAMILY where it can be both, or
-// NULL.
-static struct emit_rule *reached_by(const struct table *table, const struct emit_rule *rule,
-                                    int family)
+struct emit_rule *check_reached(const struct check_index *index, const union host_address *address,
+                                unsigned port)
 {
     static const union host_address any4 = {.in = {.sin_family = AF_INET}};
     static const union host_address any6 = {.in6 = {.sin6_family = AF_INET6}};
+    union host_address concrete = *address;
+    struct emit_rule *found;
+
+    make_concrete(&concrete);
+    found = find_rule(index, &concrete, port);
+    if (found || !is_local(index->interfaces, &concrete))
+        return found;
+    if (concrete.any.sa_family == AF_INET)
+        found = find_rule(index, &any4, port);
+    if (!found)
+        found = find_rule(index, &any6, port);
+    return found && covers(found, &concrete, true) ? found : NULL;
+}
+
+// The rule whose listener the target of RULE is, as an address of FAMILY where it can be both, or
+// NULL.
+static struct emit_rule *reached_by(const struct check_index *index, const struct emit_rule *rule,
+                                    int family)
+{
     union host_address address;
-    struct emit_rule *next;
 
     if (host_address(concrete_text(rule->rule->target.text, family), 0, &address) == 0 ||
         address.any.sa_family == AF_UNIX)
         return NULL;
-    make_concrete(&address);
-    next = find_rule(table, &address, rule->target_port);
-    if (next || !is_local(table->interfaces, &address))
-        return next;
-    if (address.any.sa_family == AF_INET)
-        next = find_rule(table, &any4, rule->target_port);
-    if (!next)
-        next = find_rule(table, &any6, rule->target_port);
-    return next && covers(next, &address, true) ? next : NULL;
+    return check_reached(index, &address, rule->target_port);
 }
 
 // The same, where it is localhost by FAMILY rather than by the other: the relay tries both.
-static struct emit_rule *next_of(const struct table *table, const struct emit_rule *rule,
+static struct emit_rule *next_of(const struct check_index *table, const struct emit_rule *rule,
                                  int family)
 {
     struct emit_rule *next = reached_by(table, rule, family);
@@ -422,7 +414,7 @@ static struct emit_rule *next_of(const struct table *table, const struct emit_ru
     return next ? next : reached_by(table, rule, family == AF_INET ? AF_INET6 : AF_INET);
 }
 
-static void report_circle(struct table *table, const struct emit_rule *rule,
+static void report_circle(struct check_index *table, const struct emit_rule *rule,
                           const struct emit_rule *next)
 {
     const struct conf_place *place = &next->rule->place;
@@ -444,7 +436,7 @@ static void report_circle(struct table *table, const struct emit_rule *rule,
 
 // Each rule leads to one other at most, so every circle is found by walking on from each rule until
 // something is met that a walk has seen before. SEEN has the number of that walk for each rule.
-static void check_circles(struct table *table, const struct emit_rule *rules, size_t count,
+static void check_circles(struct check_index *table, const struct emit_rule *rules, size_t count,
                           int family)
 {
     size_t *seen = calloc(count ? count : 1, sizeof *seen);
@@ -479,7 +471,7 @@ done:
 
 size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *rules)
 {
-    struct table table = {.conf = conf};
+    struct check_index table = {.conf = conf};
     size_t count = 0, kept = 0;
 
     table.sorted = calloc(conf->rule_count ? conf->rule_count : 1, sizeof(struct emit_rule *));
@@ -509,4 +501,32 @@ size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *r
         freeifaddrs(table.interfaces);
     free(table.sorted);
     return kept;
+}
+
+struct check_index *check_index(struct emit_rule *rules, size_t count)
+{
+    struct check_index *index = calloc(1, sizeof *index);
+
+    if (!index)
+        return NULL;
+    index->sorted = calloc(count + 1, sizeof(struct emit_rule *));
+    if (!index->sorted) {
+        free(index);
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++)
+        index->sorted[i] = &rules[i];
+    index->count = count;
+    qsort(index->sorted, count, sizeof *index->sorted, compare_entries);
+    if (getifaddrs(&index->interfaces) < 0)
+        index->interfaces = NULL;
+    return index;
+}
+
+void check_index_free(struct check_index *index)
+{
+    if (index->interfaces)
+        freeifaddrs(index->interfaces);
+    free(index->sorted);
+    free(index);
 }

@@ -17,7 +17,12 @@
 // the daemon name for the TCP wrappers of rules that name none, or NULL. Returns their number.
 size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *rules);
 
-// Whether a connection to ADDRESS and PORT from this host would arrive at the listener of RULE.
-bool check_reaches(const struct emit_rule *rule, const union host_address *address, unsigned port);
+// The rules by their listeners. check_index_free() ends it; NULL: memory ran out.
+struct check_index *check_index(struct emit_rule *rules, size_t count);
+void check_index_free(struct check_index *index);
+
+// The rule at whose listener a connection from this host to ADDRESS and PORT would arrive, or NULL.
+struct emit_rule *check_reached(const struct check_index *index, const union host_address *address,
+                                unsigned port);
 
 #endif

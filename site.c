@@ -25,6 +25,7 @@
 #define LOOKUP_SECONDS   "5"
 #define LOOKUPS_TOTAL_MS 20000
 #define LOOKUPS_RUN_MS   3000 // under --run, which hears no signal meanwhile
+#define ADDRESSES_MAX    8    // of one name
 #define GROUPS_MAX       256
 #define LOOKUP_LINE_MAX  2048
 
@@ -200,6 +201,16 @@ struct target_name {
     const struct emit_rule *rule;
 };
 
+// What the names of rules stand for now, and where that leads.
+struct map {
+    const struct site *site;
+    struct check_index *index;
+    union host_address (*found)[ADDRESSES_MAX]; // of each rule's target, where that is a name
+    unsigned char *count;
+    size_t *seen;  // the walk in which a rule was last met
+    size_t *stack; // rules to be looked at
+};
+
 static int compare_names(const void *a, const void *b)
 {
     const struct target_name *x = a, *y = b;
@@ -293,11 +304,12 @@ static bool read_answer(int fd, int64_t deadline, char line[static LOOKUP_LINE_M
     return false;
 }
 
-// What the resolver said of all the rules that use one name.
-static void judge(struct conf *conf, const struct target_name *names, size_t count, char *answer)
+// Takes what the resolver said of all the rules that use one name.
+static void judge(struct conf *conf, struct map *map, const struct target_name *names, size_t count,
+                  char *answer)
 {
     char *verdict = strchr(answer, '\t'), *detail = verdict ? strchr(verdict + 1, '\t') : NULL;
-    const char *name = conf_quote(conf, names->text, strlen(names->text));
+    union host_address address;
 
     if (!detail)
         return;
@@ -306,38 +318,79 @@ static void judge(struct conf *conf, const struct target_name *names, size_t cou
         conf_report(conf, CONF_WARNING, names->place,
                     "the relay's resolver does not find %s now: %s; clients are turned away until "
                     "it does",
-                    name, detail);
+                    conf_quote(conf, names->text, strlen(names->text)), detail);
         return;
     }
     for (char *rest = detail, *one; (one = strtok_r(rest, " ", &rest)) != NULL;) {
-        union host_address address;
+        for (size_t i = 0; i < count && host_address(one, 0, &address) > 0; i++) {
+            size_t rule = (size_t)(names[i].rule - map->site->rules);
 
-        for (size_t i = 0; i < count && host_address(one, 0, &address) > 0; i++)
             if (names[i].place == &names[i].rule->rule->target.place &&
-                check_reaches(names[i].rule, &address, names[i].rule->target_port))
-                conf_report(conf, CONF_WARNING, names[i].place,
-                            "%s stands for %s now, the rule's own listener: the relay refuses "
-                            "connections to it",
-                            name, one);
+                map->count[rule] < ADDRESSES_MAX)
+                map->found[rule][map->count[rule]++] = address;
+        }
     }
 }
 
-static void check_names(struct conf *conf, const struct site *site)
+// Puts the rules at whose listeners the target of rule I is on the stack, which has TOP entries.
+static size_t push_next(const struct map *map, size_t i, size_t top, size_t walk)
 {
-    struct target_name *names = calloc(site->count * 2 + 1, sizeof *names);
-    int64_t deadline = now_ms() + (site->running ? LOOKUPS_RUN_MS : LOOKUPS_TOTAL_MS);
-    char answer[LOOKUP_LINE_MAX];
-    size_t count, from, to;
-    pid_t child = -1;
-    int fd;
+    const struct emit_rule *rule = &map->site->rules[i], *next;
+    union host_address own;
+    size_t count = map->count[i];
 
-    if (!names) {
-        conf->no_memory = true;
-        return;
+    if (host_address(rule->rule->target.text, 0, &own) > 0 && own.any.sa_family != AF_UNIX)
+        count = 1;
+    for (size_t a = 0; a < count; a++) {
+        next =
+            check_reached(map->index, map->count[i] ? &map->found[i][a] : &own, rule->target_port);
+        if (!next || map->seen[next - map->site->rules] == walk)
+            continue;
+        map->seen[next - map->site->rules] = walk;
+        map->stack[top++] = (size_t)(next - map->site->rules);
     }
-    count = collect_names(site, names);
-    fd = count > 0 ? start_resolver(site->settings->relay, names, count, &child) : -1;
-    for (from = 0; fd >= 0 && from < count; from = to) {
+    return top;
+}
+
+// Whether connections through rule I come back to it. Each walk has a number of its own, above 0.
+static bool comes_back(const struct map *map, size_t i, size_t walk)
+{
+    size_t top = push_next(map, i, 0, walk);
+
+    while (top > 0 && map->seen[i] != walk)
+        top = push_next(map, map->stack[top - 1], top - 1, walk);
+    return map->seen[i] == walk;
+}
+
+// A circle by literal addresses was an error before. One by names is what the names make of it,
+// now.
+static void check_circles(struct conf *conf, const struct map *map)
+{
+    for (size_t i = 0; i < map->site->count; i++) {
+        const struct conf_rule *rule = map->site->rules[i].rule;
+
+        if (map->count[i] > 0 && comes_back(map, i, i + 1))
+            conf_report(conf, CONF_WARNING, &rule->target.place,
+                        "by what names stand for now, connections to %s port %u come back to the "
+                        "rule's own listener, in a circle without end",
+                        conf_quote(conf, rule->target.text, strlen(rule->target.text)),
+                        map->site->rules[i].target_port);
+    }
+}
+
+// Asks the relay's resolver about NAMES, COUNT of them, sorted.
+static void look_up(struct conf *conf, struct map *map, const struct target_name *names,
+                    size_t count)
+{
+    int64_t deadline = now_ms() + (map->site->running ? LOOKUPS_RUN_MS : LOOKUPS_TOTAL_MS);
+    char answer[LOOKUP_LINE_MAX];
+    pid_t child = -1;
+    size_t to;
+    int fd = start_resolver(map->site->settings->relay, names, count, &child);
+
+    if (fd < 0)
+        return;
+    for (size_t from = 0; from < count; from = to) {
         for (to = from + 1; to < count && strcmp(names[to].text, names[from].text) == 0; to++)
             continue;
         if (!read_answer(fd, deadline, answer)) {
@@ -347,13 +400,37 @@ static void check_names(struct conf *conf, const struct site *site)
                         conf_quote(conf, names[from].text, strlen(names[from].text)));
             break;
         }
-        judge(conf, names + from, to - from, answer);
+        judge(conf, map, names + from, to - from, answer);
     }
-    if (fd >= 0) {
-        close(fd);
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
+    close(fd);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+}
+
+static void check_names(struct conf *conf, const struct site *site)
+{
+    struct target_name *names = calloc(site->count * 2 + 1, sizeof *names);
+    size_t room = site->count + 1, count;
+    struct map map = {.site = site, .index = check_index(site->rules, site->count)};
+
+    map.found = calloc(room, sizeof *map.found);
+    map.count = calloc(room, sizeof *map.count);
+    map.seen = calloc(room, sizeof *map.seen);
+    map.stack = calloc(room, sizeof *map.stack);
+    if (!names || !map.index || !map.found || !map.count || !map.seen || !map.stack) {
+        conf->no_memory = true;
+    } else {
+        count = collect_names(site, names);
+        if (count > 0)
+            look_up(conf, &map, names, count);
+        check_circles(conf, &map);
     }
+    if (map.index)
+        check_index_free(map.index);
+    free(map.found);
+    free(map.count);
+    free(map.seen);
+    free(map.stack);
     free(names);
 }
 

@@ -14,7 +14,7 @@
 
 struct site {
     const struct emit_settings *settings;
-    const struct emit_rule *rules;
+    struct emit_rule *rules;
     size_t count;
     bool makes_log; // the caller creates a log file that is not there
     bool running;   // under --run: what would make xinetd drop a service is an error
