@@ -210,6 +210,7 @@ static void take_diagnostic(struct launcher *launcher, const char *line)
 {
     const char *text = without_stamp(line);
     const struct launch_service *service;
+    size_t length;
 
     if (sscanf(text, "Started working: %d", &launcher->started) == 1)
         return;
@@ -219,9 +220,12 @@ static void take_diagnostic(struct launcher *launcher, const char *line)
     if (begins(text, "reconfiguration failed"))
         launcher->refused = true;
     // It tries to bind ten times, and says so each time.
-    if (is_routine(text) || strcmp(text, launcher->last_passed) == 0)
+    if (is_routine(text) ||
+        strncmp(text, launcher->last_passed, sizeof launcher->last_passed - 1) == 0)
         return;
-    snprintf(launcher->last_passed, sizeof launcher->last_passed, "%s", text);
+    length = strnlen(text, sizeof launcher->last_passed - 1);
+    memcpy(launcher->last_passed, text, length);
+    launcher->last_passed[length] = '\0';
     service = service_named(launcher, text);
     if (service)
         say(launcher, "xinetd: %s (rule \"%s\")", text, service->title);

@@ -12,7 +12,7 @@ load forwarding
 setup_file() {
     local top=$BATS_TEST_DIRNAME/..
 
-    unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES O LIBC SANITIZE CFLAGS CPPFLAGS LDFLAGS
+    unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES O LIBC SANITIZE WERROR CFLAGS CPPFLAGS LDFLAGS
     chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"
     cd "$BATS_FILE_TMPDIR" || return 1
     mkdir src
@@ -109,7 +109,7 @@ without_flag() {
 }
 
 @test "install: again, and with the manual pages elsewhere" {
-    unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES O LIBC SANITIZE CFLAGS CPPFLAGS LDFLAGS
+    unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES O LIBC SANITIZE WERROR CFLAGS CPPFLAGS LDFLAGS
     packager install DESTDIR="$T/second" MANDIR=/usr/man >log 2>&1
     [ "$(grep -c -e ' -c ' log)" = 0 ]
     [ "$(cd second/usr/man && find . -type f | sort | tr '\n' ' ')" = \
