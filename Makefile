@@ -39,27 +39,35 @@ OUR_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DRELAY_PATH='"$(LIBEXECDI
 OUR_CFLAGS   = -std=gnu11 -pthread $(WARNINGS) $(HARDENING) $(SANITIZER)
 OUR_LDFLAGS  = -pthread $(HARDENING_LD) $(SANITIZER)
 
-ifeq ($(LIBC),musl)
-RELAY_CC ?= musl-gcc
-# musl-gcc does not know -static-pie: its start files are named here where they are found. Loading a
-# static program at a random address costs 4 us a start.
+# musl-gcc does not know -static-pie, and clang knows no musl: the start files are named here where
+# they are found. Loading a static program at a random address costs 4 us a start.
 MUSL_LIB := $(patsubst %/rcrt1.o,%,$(firstword $(wildcard /usr/lib/*-linux-musl/rcrt1.o \
 	/usr/lib/musl/lib/rcrt1.o /usr/local/musl/lib/rcrt1.o)))
-ifneq ($(MUSL_LIB),)
+MUSL_INCLUDE := $(wildcard /usr/include/$(notdir $(MUSL_LIB))/stdio.h)
 gcc_file = $(shell $(RELAY_CC) -print-file-name=$(1))
-RELAY_CFLAGS  = $(OUR_CFLAGS)
-RELAY_LDFLAGS = $(filter-out -pie,$(OUR_LDFLAGS)) -nostartfiles -static \
-	-Wl,-pie,--no-dynamic-linker,-z,text $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o \
-	$(call gcc_file,crtbeginS.o)
-RELAY_END     = $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
-else
-RELAY_CFLAGS  = $(filter-out -fPIE,$(OUR_CFLAGS)) -fno-pie
-RELAY_LDFLAGS = -static -no-pie $(filter-out -pie,$(OUR_LDFLAGS))
-endif
-else
+
+ifeq ($(LIBC),system)
 RELAY_CC ?= $(CC)
 RELAY_CFLAGS  = $(OUR_CFLAGS)
 RELAY_LDFLAGS = $(OUR_LDFLAGS)
+else ifeq ($(MUSL_LIB),)
+RELAY_CC ?= musl-gcc
+RELAY_CFLAGS  = $(filter-out -fPIE,$(OUR_CFLAGS)) -fno-pie
+RELAY_LDFLAGS = -static -no-pie $(filter-out -pie,$(OUR_LDFLAGS))
+else
+ifneq ($(and $(findstring clang,$(CC)),$(MUSL_INCLUDE)),)
+RELAY_CC ?= $(CC)
+# Clang blames the user for the casts in musl's macros.
+RELAY_CFLAGS  = $(OUR_CFLAGS) -Wno-cast-qual -nostdlibinc -isystem $(dir $(MUSL_INCLUDE))
+RELAY_LIBS    = -nostdlib -L$(MUSL_LIB) -lc $(shell $(RELAY_CC) -print-libgcc-file-name)
+else
+RELAY_CC ?= musl-gcc
+RELAY_CFLAGS  = $(OUR_CFLAGS)
+endif
+RELAY_LDFLAGS = $(filter-out -pie -pthread,$(OUR_LDFLAGS)) -nostartfiles -static \
+	-Wl,-pie,--no-dynamic-linker,-z,text $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o \
+	$(call gcc_file,crtbeginS.o)
+RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
