@@ -674,31 +674,47 @@ mend() {
         run_gen 0 -u nobody -c conf
         [ "$stderr" = "" ]
         [ "$(stat -c '%U %a' "log/$name")" = "nobody 640" ]
-        chown root "log/$name"
-        run_gen 0 -u nobody -c conf
-        [[ $stderr == "conf:1:9: warning: the user nobody cannot write the log file"* ]]
-        mend
-        run_gen 0 -u nobody -c conf
-        [ "$stderr" = "" ]
+        # Another's file, and one of the user's own that is closed to all
+        for owner in root nobody; do
+            chown "$owner" "log/$name"
+            [ "$owner" = root ] || chmod 440 "log/$name"
+            run_gen 0 -u nobody -c conf
+            [[ $stderr == "conf:1:9: warning: the user nobody cannot write the log file"* ]]
+            mend
+            run_gen 0 -u nobody -c conf
+            [ "$stderr" = "" ]
+            as_user nobody sh -c 'echo line >>"$1"' - "log/$name"
+        done
     done
     [ ! -e oops ] && [ ! -e log/oops ]
 }
 
-@test "a log file that the user can't reach, or that is none" {
+@test "a log file that the user can't reach: the commands mend it, folder by folder" {
+    local folder="$T/it's \$(touch oops)"
+    folder=${folder// /_}
+
     require root
-    mkdir closed
-    touch closed/log
-    chown nobody closed/log
-    chmod 700 closed
-    conf "logfile $T/closed/log" '127.0.0.1 8001 203.0.113.1 80'
+    mkdir "$folder"
+    touch "$folder/log"
+    chown nobody "$folder/log"
+    chmod 700 "$folder"
+    conf "logfile $folder/log" '127.0.0.1 8001 203.0.113.1 80'
     run_gen 0 -u nobody -c conf
-    [[ $stderr == "conf:1:9: warning: "*nobody*"$T/closed\""* ]]
-    chmod 711 closed
+    [[ $stderr == "conf:1:9: warning: "*nobody*"closed to that user"* ]]
+    mend
     run_gen 0 -u nobody -c conf
     [ "$stderr" = "" ]
-    conf "logfile $T/missing/log" '127.0.0.1 8001 203.0.113.1 80'
+    as_user nobody sh -c 'echo line >>"$1"' - "$folder/log"
+    # Two folders and the file itself are missing
+    conf "logfile $folder/one/two/log" '127.0.0.1 8001 203.0.113.1 80'
+    for missing in "/one\"" "/two\"" "does not exist"; do
+        run_gen 0 -u nobody -c conf
+        [[ $stderr == "conf:1:9: warning: "*"$missing"* ]]
+        mend
+    done
     run_gen 0 -u nobody -c conf
-    [[ $stderr == "conf:1:9: warning: "*"$T/missing\""* ]]
+    [ "$stderr" = "" ]
+    [ ! -e oops ]
 }
 
 @test "a log file that is a folder" {
