@@ -331,18 +331,6 @@ static bool is_local(const struct ifaddrs *interfaces, const union host_address 
     return false;
 }
 
-// Connecting to 0.0.0.0 or :: reaches this host's loopback address.
-static void make_concrete(union host_address *address)
-{
-    host_unmap(address);
-    if (!host_is_wildcard(address))
-        return;
-    if (address->any.sa_family == AF_INET)
-        address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    else
-        address->in6.sin6_addr = in6addr_loopback;
-}
-
 static bool covers(const struct emit_rule *rule, const union host_address *address, bool local)
 {
     if (host_same(&rule->listener, address))
@@ -381,7 +369,7 @@ struct emit_rule *check_reached(const struct check_index *index, const union hos
     union host_address concrete = *address;
     struct emit_rule *found;
 
-    make_concrete(&concrete);
+    host_make_concrete(&concrete);
     found = find_rule(index, &concrete, port);
     if (found || !is_local(index->interfaces, &concrete))
         return found;

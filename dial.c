@@ -228,18 +228,6 @@ static bool is_local(const union host_address *target)
     return found;
 }
 
-// Connecting to 0.0.0.0 or :: reaches this host's loopback address.
-static void make_concrete(union host_address *address)
-{
-    host_unmap(address);
-    if (!host_is_wildcard(address))
-        return;
-    if (address->any.sa_family == AF_INET)
-        address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    else
-        address->in6.sin6_addr = in6addr_loopback;
-}
-
 static bool is_listener(const struct dial_request *request, const struct addrinfo *info)
 {
     union host_address target, listener = request->listener;
@@ -250,8 +238,8 @@ static bool is_listener(const struct dial_request *request, const struct addrinf
     memcpy(&target, info->ai_addr, info->ai_addrlen);
     if (host_port(&target) != host_port(&listener))
         return false;
-    make_concrete(&target);
-    make_concrete(&listener);
+    host_make_concrete(&target);
+    host_make_concrete(&listener);
     if (host_same(&target, &listener))
         return true;
     return (target.any.sa_family == AF_INET ? request->serves_all_ipv4
@@ -270,8 +258,8 @@ static bool is_itself(int fd, const struct addrinfo *info)
         return false;
     memset(&target, 0, sizeof target);
     memcpy(&target, info->ai_addr, info->ai_addrlen);
-    make_concrete(&local);
-    make_concrete(&target);
+    host_make_concrete(&local);
+    host_make_concrete(&target);
     return host_port(&local) == host_port(&target) && host_same(&local, &target);
 }
 

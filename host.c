@@ -180,3 +180,14 @@ bool host_is_wildcard(const union host_address *address)
         return address->in.sin_addr.s_addr == htonl(INADDR_ANY);
     return address->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr);
 }
+
+void host_make_concrete(union host_address *address)
+{
+    host_unmap(address);
+    if (!host_is_wildcard(address))
+        return;
+    if (address->any.sa_family == AF_INET)
+        address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else
+        address->in6.sin6_addr = in6addr_loopback;
+}

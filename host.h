@@ -58,4 +58,8 @@ bool host_same(const union host_address *a, const union host_address *b);
 // Whether ADDRESS is 0.0.0.0 or ::.
 bool host_is_wildcard(const union host_address *address);
 
+// Makes ADDRESS the one that connecting to it reaches, in place: plain where it is IPv4-mapped,
+// this host's loopback address where it is a wildcard.
+void host_make_concrete(union host_address *address);
+
 #endif

@@ -99,6 +99,7 @@ static void check_address(const char *text, unsigned port, const char *expected)
 static void test_addresses(void)
 {
     union host_address address, other;
+    char text[HOST_TEXT_MAX];
 
     check_address("0", 80, "0.0.0.0");
     check_address("0177.0.0.010", 65535, "127.0.0.8");
@@ -121,6 +122,12 @@ static void test_addresses(void)
     host_address("0.0.0.0", 0, &other);
     test_ok(host_is_wildcard(&address) && host_is_wildcard(&other) && !host_same(&address, &other),
             ":: and 0.0.0.0 are wildcards, and not the same");
+    host_make_concrete(&address);
+    host_text(&address, text);
+    test_ok(strcmp(text, "::1") == 0, "connecting to :: reaches ::1");
+    host_make_concrete(&other);
+    host_text(&other, text);
+    test_ok(strcmp(text, "127.0.0.1") == 0, "and to 0.0.0.0, 127.0.0.1");
 }
 
 int main(void)
