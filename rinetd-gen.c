@@ -592,22 +592,23 @@ static int load_templates(struct gen *gen)
         return fail_memory();
     for (size_t i = 0; i < count; i++) {
         struct conf_source source;
+        bool failed;
         char *path;
         int result;
 
         if (asprintf(&path, "%s/%s", gen->templates_dir, emit_templates[i].name) < 0)
             return fail_memory();
         result = source_read(path, &source);
-        if (result < 0 && errno != ENOENT) {
+        failed = result < 0 && errno != ENOENT;
+        if (failed)
             fail("read", path);
-            free(path);
-            return EXIT_SYSTEM;
-        }
         free(path);
         if (result == 0)
             gen->templates[found++] = (struct emit_template){
                 emit_templates[i].name, strndup(source.bytes ? source.bytes : "", source.size)};
         source_free(&source);
+        if (failed)
+            return EXIT_SYSTEM;
     }
     if (found > 0)
         return EXIT_CONVERTED;

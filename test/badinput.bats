@@ -575,11 +575,12 @@ fits() {
 # timed FILE [OPTION...]: milliseconds of processor time, the median of ${RUNS:-3}; what is not
 # done after ten seconds takes for ever.
 timed() {
-    local TIMEFORMAT='%3U %3S' run runs=${RUNS:-3}
+    local TIMEFORMAT='%3U %3S' run runs=${RUNS:-3} spent
 
     for ((run = 0; run < runs; run++)); do
-        { time timeout 10 "$GEN" -u root -r "${STUB:-/bin/true}" -c "$@" >/dev/null 2>&1 ||
-            [ $? != 124 ] || echo 1000000 0; } 2>&1
+        spent=$({ time timeout 10 "$GEN" -u root -r "${STUB:-/bin/true}" -c "$@" \
+            >/dev/null 2>&1; } 2>&1) || [ $? != 124 ] || spent='1000000 0'
+        echo "$spent"
     done | awk '{ print int(($1 + $2) * 1000) }' | sort -n | sed -n "$(((runs + 1) / 2))p"
 }
 
