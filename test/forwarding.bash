@@ -89,3 +89,15 @@ tally() {
 tally_is() {
     diff <(printf '%s\n' "$@" | sort -k 2) <(tally)
 }
+
+# target_ends_first: what the client sends after the target's FIN, a MiB, arrives whole.
+target_ends_first() {
+    local port
+
+    listen target --count=1 127.0.0.1 0 data:1000:3 fin check:1048576:4 eof
+    port=$(free_ports)
+    forward "logfile $T/log" "127.0.0.1 $port 127.0.0.1 $(port_of target)"
+    "$PEER" connect 127.0.0.1 "$port" check:1000:3 eof data:1048576:4 fin
+    finished target
+    log_is '127.0.0.1 0 0 opened' '127.0.0.1 1048576 1000 done-local-closed'
+}

@@ -47,14 +47,7 @@ listening_on_both() {
 }
 
 @test "inetd: the client's bytes after the target's FIN arrive" {
-    local port
-
-    listen target --count=1 127.0.0.1 0 data:1000:3 fin check:1048576:4 eof
-    port=$(free_ports)
-    forward "logfile $T/log" "127.0.0.1 $port 127.0.0.1 $(port_of target)"
-    "$PEER" connect 127.0.0.1 "$port" check:1000:3 eof data:1048576:4 fin
-    finished target
-    log_is '127.0.0.1 0 0 opened' '127.0.0.1 1048576 1000 done-local-closed'
+    target_ends_first
 }
 
 @test "inetd: allow and deny, global and of a rule; not one byte to who is refused" {

@@ -36,7 +36,7 @@ all_asleep() {
     hello
     port=$(free_ports) to=$(port_of target)
     # The relay has it from xinetd
-    TZ=XXX-5:30 forward "logfile $T/log" "127.0.0.1 $port 127.0.0.1 $to"
+    TZ=EAST-5:30 forward "logfile $T/log" "127.0.0.1 $port 127.0.0.1 $to"
     served 127.0.0.1 "$port"
     settled
     mapfile -t lines <log
@@ -57,7 +57,7 @@ all_asleep() {
 
     hello
     port=$(free_ports) to=$(port_of target)
-    TZ=XXX3:30 forward "127.0.0.1 $port localhost $to" logcommon "logfile $T/log"
+    TZ=WEST3:30 forward "127.0.0.1 $port localhost $to" logcommon "logfile $T/log"
     served 127.0.0.1 "$port"
     settled
     mapfile -t lines <log
@@ -319,14 +319,7 @@ EOT
 }
 
 @test "half-close: the client's 1 MiB after the target's FIN arrives whole" {
-    local port
-
-    listen target --count=1 127.0.0.1 0 data:1000:3 fin check:1048576:4 eof
-    port=$(free_ports)
-    forward "logfile $T/log" "127.0.0.1 $port 127.0.0.1 $(port_of target)"
-    "$PEER" connect 127.0.0.1 "$port" check:1000:3 eof data:1048576:4 fin
-    finished target
-    log_is '127.0.0.1 0 0 opened' '127.0.0.1 1048576 1000 done-local-closed'
+    target_ends_first
 }
 
 @test "a client that has sent all and a target that does not read yet: nothing is lost" {
