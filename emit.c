@@ -323,7 +323,7 @@ static int check_values(const struct emit_settings *settings, const struct emit_
             return refuse(error, EMIT_BAD_RULE, i, "%s cannot pass on this value of \"%s\"", target,
                           options_table[i].name);
         if (options->text[i] && settings->format == EMIT_INETD &&
-            options_table[i].audience == OPTION_FOR_SUPERSERVER)
+            options_table[i].audience == OPTION_FOR_ACCEPTOR)
             return refuse(error, EMIT_BAD_RULE, i,
                           "inetd has no limit that \"%s\" could become; xinetd has",
                           options_table[i].name);

@@ -25,10 +25,12 @@ const struct option_row options_table[OPTION_COUNT] = {
                         "end a connection on which nothing moves for so long; 0: never"},
     [OPTION_KEEPALIVE] = {"keepalive", OPTION_IS_SWITCH, OPTION_FOR_RELAY, 0, 1, 1, "on|off",
                           "let the kernel find out when a silent peer is gone"},
-    [OPTION_MAX] = {"max", OPTION_IS_NUMBER, OPTION_FOR_SUPERSERVER, 1, LIMIT_MAX, -1, "N",
-                    "connections at once"},
-    [OPTION_PER_SOURCE] = {"per-source", OPTION_IS_NUMBER, OPTION_FOR_SUPERSERVER, 1, LIMIT_MAX, -1,
+    [OPTION_MAX] = {"max", OPTION_IS_NUMBER, OPTION_FOR_ACCEPTOR, 1, LIMIT_MAX, 1000, "N",
+                    "connections at once; more wait until one of them has ended"},
+    [OPTION_PER_SOURCE] = {"per-source", OPTION_IS_NUMBER, OPTION_FOR_ACCEPTOR, 1, LIMIT_MAX, -1,
                            "N", "connections at once from one address"},
+    [OPTION_LINGER] = {"linger", OPTION_IS_NUMBER, OPTION_FOR_ACCEPTOR, 1, SECONDS_MAX, 60,
+                       "SECONDS", "end when there has been no connection for so long"},
     [OPTION_WRAP] = {"wrap", OPTION_IS_NAME, OPTION_FOR_WRAP, 0, 0, 0, "NAME",
                      "ask TCP wrappers under this daemon name"},
     [OPTION_GLOBAL_ALLOW] = {"global-allow", OPTION_IS_PATTERNS, OPTION_FOR_COMMAND, 0, 0, 0,
@@ -41,7 +43,7 @@ const struct option_row options_table[OPTION_COUNT] = {
                      "a second such list: a client must pass both"},
     [OPTION_LISTENER] = {"listener", OPTION_IS_LISTENER, OPTION_FOR_COMMAND, 0, 0, 0, "HOST:PORT",
                          "what the log calls the listener, an IPv6 address in brackets"},
-    [OPTION_LOG] = {"log", OPTION_IS_LOG, OPTION_FOR_COMMAND, 0, 0, 0, "FILE|syslog",
+    [OPTION_LOG] = {"log", OPTION_IS_LOG, OPTION_FOR_COMMAND, 0, 0, 0, "FILE|syslog|journal",
                     "where log lines go; without it there are none"},
     [OPTION_LOG_COMMON] = {"log-common", OPTION_IS_FLAG, OPTION_FOR_COMMAND, 0, 0, 0, NULL,
                            "log in the web servers' common format"},
@@ -103,7 +105,7 @@ static bool is_log(const char *value)
 {
     size_t length = strlen(value);
 
-    if (strcmp(value, "syslog") == 0)
+    if (strcmp(value, "syslog") == 0 || strcmp(value, "journal") == 0)
         return true;
     for (const char *p = value; *p; p++)
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
@@ -158,7 +160,7 @@ static const char *text_error(enum option_kind kind, const char *value)
     case OPTION_IS_LISTENER:
         return is_listener(value) ? NULL : "HOST:PORT, or [ADDRESS]:PORT for IPv6";
     case OPTION_IS_LOG:
-        return is_log(value) ? NULL : "an absolute path, or syslog";
+        return is_log(value) ? NULL : "an absolute path, syslog or journal";
     case OPTION_IS_FLAG:
         return *value == '\0' ? NULL : "no value";
     case OPTION_IS_NUMBER:

@@ -14,9 +14,11 @@ enum option_id {
     OPTION_CONNECT_TIMEOUT,
     OPTION_TIMEOUT,
     OPTION_KEEPALIVE,
-    // Of a rule, for the superserver and for rinetd-wrap.
+    // Of a rule, for whoever accepts: the superserver, or the relay in wait mode.
     OPTION_MAX,
     OPTION_PER_SOURCE,
+    OPTION_LINGER,
+    // Of a rule, for rinetd-wrap.
     OPTION_WRAP,
     // Of the relay's command line alone; what a rule says in other ways, or the generator knows.
     OPTION_GLOBAL_ALLOW,
@@ -40,15 +42,15 @@ enum option_kind {
     OPTION_IS_NAME,     // letters, digits, '.', '-', '_'
     OPTION_IS_PATTERNS, // acl.h; may be given several times
     OPTION_IS_LISTENER, // "HOST:PORT", an IPv6 address in brackets
-    OPTION_IS_LOG,      // an absolute path, or "syslog"
+    OPTION_IS_LOG,      // an absolute path, "syslog" or "journal"
     OPTION_IS_FLAG,     // no value
 };
 
 enum option_for {
-    OPTION_FOR_RELAY,       // in a rule, and passed to the relay
-    OPTION_FOR_SUPERSERVER, // in a rule, for the unit's own limits
-    OPTION_FOR_WRAP,        // in a rule, for rinetd-wrap
-    OPTION_FOR_COMMAND,     // not in a rule: the relay's command line only
+    OPTION_FOR_RELAY,    // in a rule, and passed to the relay
+    OPTION_FOR_ACCEPTOR, // in a rule, for the superserver, or the relay in wait mode
+    OPTION_FOR_WRAP,     // in a rule, for rinetd-wrap
+    OPTION_FOR_COMMAND,  // not in a rule: the relay's command line only
 };
 
 struct option_row {

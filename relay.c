@@ -126,7 +126,7 @@ static int take_option(struct relay *relay, const char *argument)
     int id = options_find(name, length, false), list;
     char buffer[80];
 
-    if (id < 0 || options_table[id].audience == OPTION_FOR_SUPERSERVER ||
+    if (id < 0 || options_table[id].audience == OPTION_FOR_ACCEPTOR ||
         options_table[id].audience == OPTION_FOR_WRAP) {
         report("unknown option \"%s\"; --help lists them all", argument);
         return -1;

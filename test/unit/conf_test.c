@@ -723,7 +723,7 @@ static const struct sample options[] = {
      TEXT("0 80 b 81 [log=/x]\n"),
      "{!}",
      {"E 1:12 found \"log\", expected an option: src, connect-timeout, timeout, keepalive, max, "
-      "per-source, wrap"}},
+      "per-source, linger, wrap"}},
     {"each one in error is reported",
      TEXT("0 80 b 81 [x=1,max=2,y=3,max=z]\n"),
      "{!}",
