@@ -72,8 +72,8 @@ endif
 
 SHARED     = host acl options
 RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log report syslogd $(SHARED)))
-GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site emit launch children \
-	lines source output templates $(SHARED)))
+GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
+	launch children lines source output templates $(SHARED)))
 WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o)
 PROGRAMS   = $(addprefix $(O)/,rinetd-relay rinetd-gen rinetd-wrap)
 TEMPLATES  = $(sort $(wildcard templates/*))
@@ -88,13 +88,13 @@ UNIT_acl     = $(call unit_objs,acl host)
 UNIT_options = $(call unit_objs,options acl host)
 UNIT_log     = $(call unit_objs,log syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
-UNIT_emit    = $(call unit_objs,emit templates conf $(SHARED))
+UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
 
 FUZZERS     = conf acl emit
 REPLAYS     = $(FUZZERS:%=$(O)/test/fuzz/%_replay)
 FUZZ_conf   = conf $(SHARED)
 FUZZ_acl    = acl host
-FUZZ_emit   = emit templates conf $(SHARED)
+FUZZ_emit   = emit unit text templates conf $(SHARED)
 FUZZ_SECONDS ?= 300
 
 Q = $(if $(V),,@)

@@ -14,6 +14,13 @@
 // Whether SIZE bytes of a file have the mark where it is looked for.
 bool output_is_marked(const char *bytes, size_t size);
 
+// A file that is to be.
+struct output_file {
+    const char *name;
+    const char *text;
+    size_t size;
+};
+
 enum output_change { OUTPUT_SAME, OUTPUT_CREATED, OUTPUT_REPLACED, OUTPUT_FOREIGN, OUTPUT_FAILED };
 
 // Makes the file NAME in the folder DIR hold the SIZE bytes at TEXT, mode 0644, by a temporary file

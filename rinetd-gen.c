@@ -15,6 +15,7 @@
 #include "check.h"
 #include "conf.h"
 #include "emit.h"
+#include "entries.h"
 #include "launch.h"
 #include "output.h"
 #include "site.h"
@@ -28,6 +29,9 @@
 
 enum { EXIT_CONVERTED = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
+// Who accepts connections.
+enum mode { MODE_OF_FORMAT, MODE_NOWAIT, MODE_WAIT };
+
 // What the command line says.
 struct gen {
     const char *config;
@@ -39,6 +43,7 @@ struct gen {
     const char *templates_dir;
     struct emit_template *templates;
     enum emit_format format;
+    enum mode mode;
     bool check_only, run, strict, wrap_all;
 };
 
@@ -51,7 +56,7 @@ struct job {
     char *log; // settings.log, where it had to be made up
     struct emit_rule *rules;
     size_t count;
-    struct emit_text text;
+    struct entries entries;
     size_t warnings;
 };
 
@@ -147,8 +152,14 @@ static void settle_log(struct job *job)
 
     job->settings.log_common = conf->log_common;
     job->settings.log = conf->log.bad ? "syslog" : log;
-    if (conf->log.bad || !log || strcmp(log, "syslog") == 0)
+    if (!log && !conf->log.bad && job->settings.format == EMIT_SYSTEMD)
+        job->settings.log = "journal";
+    if (conf->log.bad || !log || strcmp(log, "syslog") == 0 || strcmp(log, "journal") == 0)
         return;
+    if (leads_to_stream(log) && job->settings.format == EMIT_SYSTEMD) {
+        job->settings.log = "journal";
+        return;
+    }
     if (leads_to_stream(log) && job->stdout_log) {
         job->settings.log = job->stdout_log;
     } else if (leads_to_stream(log)) {
@@ -188,73 +199,6 @@ static void note_pid_file(struct job *job)
                     "which has a pid file of its own");
 }
 
-// Reports why RULE was refused. Returns whether it is worth another try.
-static bool report_refusal(struct job *job, const struct emit_rule *rule,
-                           const struct emit_error *error)
-{
-    struct conf *conf = job->conf;
-    const struct conf_place *place = &rule->rule->place;
-
-    if (error->kind == EMIT_BAD_LOG) {
-        conf_report(conf, CONF_ERROR, &conf->log.place, "%s; lines go to syslog", error->what);
-        job->settings.log = "syslog";
-        return true;
-    }
-    if (error->option >= 0)
-        place = &rule->rule->option_place[error->option];
-    conf_report(conf, CONF_ERROR, error->kind == EMIT_BAD_TEMPLATE ? NULL : place, "%s",
-                error->what);
-    conf->rules[rule->rule - conf->rules].broken = true;
-    return false;
-}
-
-// The mark by which a later run knows its own file stands in every head, whatever a site's template
-// says.
-static void emit_marked_head(struct job *job)
-{
-    static const char mark[] = OUTPUT_MARK "\n";
-    struct emit_text head = {.size = 0};
-    struct emit_error error;
-
-    if (emit_head(&job->settings, &head, &error) < 0) {
-        conf_report(job->conf, CONF_ERROR, NULL, "%s", error.what);
-        job->count = 0;
-        return;
-    }
-    if (!output_is_marked(head.bytes, head.size))
-        emit_append(&job->text, mark, sizeof mark - 1);
-    emit_append(&job->text, head.bytes, head.size);
-    job->text.no_memory |= head.no_memory;
-    free(head.bytes);
-}
-
-// Makes the text of all rules; those that the target refuses are dropped from the job.
-static void emit_all(struct job *job)
-{
-    struct emit_error error;
-    size_t kept = 0;
-
-    emit_marked_head(job);
-    for (size_t i = 0; i < job->count; i++) {
-        struct emit_rule *rule = &job->rules[i];
-        int result = emit_entry(&job->settings, job->conf, rule, &job->text, &error);
-
-        if (result < 0 && report_refusal(job, rule, &error)) {
-            result = emit_entry(&job->settings, job->conf, rule, &job->text, &error);
-            if (result < 0)
-                report_refusal(job, rule, &error);
-        }
-        if (result == 0)
-            job->rules[kept++] = *rule;
-        else if (error.kind == EMIT_BAD_TEMPLATE)
-            break;
-    }
-    job->count = kept;
-    if (emit_foot(&job->settings, &job->text, &error) < 0)
-        conf_report(job->conf, CONF_ERROR, NULL, "%s", error.what);
-    job->conf->no_memory |= job->text.no_memory;
-}
-
 // Whether the log file, if there is none, is made for the user that the relays run as.
 static bool makes_log(const struct job *job)
 {
@@ -290,7 +234,15 @@ static void job_free(struct job *job)
     conf_free(job->conf);
     free(job->rules);
     free(job->log);
-    free(job->text.bytes);
+    entries_free(&job->entries);
+}
+
+// Whether the relay is to accept connections, rather than the superserver.
+static bool accepts_itself(const struct gen *gen)
+{
+    if (gen->mode == MODE_OF_FORMAT)
+        return gen->format == EMIT_SYSTEMD;
+    return gen->mode == MODE_WAIT;
 }
 
 // Reads and converts the configuration and prints what is to be said of it. Returns an exit status,
@@ -308,6 +260,7 @@ static int convert(struct job *job)
     }
     job->conf = conf_parse(&source, &source_reader);
     job->settings = (struct emit_settings){.format = gen->format,
+                                           .wait = accepts_itself(gen),
                                            .templates = gen->templates,
                                            .config = source.name,
                                            .user = gen->user,
@@ -323,7 +276,7 @@ static int convert(struct job *job)
     note_pid_file(job);
     job->settings.globals_size = emit_globals_size(job->conf);
     job->count = check_rules(job->conf, gen->wrap_all ? WRAP_NAME : NULL, job->rules);
-    emit_all(job);
+    job->entries = entries_make(job->conf, &job->settings, job->rules, &job->count);
     source_free(&source);
     site_check(job->conf, &(struct site){.settings = &job->settings,
                                          .rules = job->rules,
@@ -431,32 +384,55 @@ static int explain(const struct job *job)
     return fflush(stdout) == 0 ? 0 : -1;
 }
 
-static int write_folder(const struct job *job)
+// Returns an exit status.
+static int write_file(const char *dir, const struct output_file *file)
 {
-    const char *dir = job->gen->output_dir;
-    const char *name = job->settings.format == EMIT_XINETD ? "rinetd" : "rinetd.inetd";
-
-    switch (output_write(dir, name, job->text.bytes, job->text.size)) {
+    switch (output_write(dir, file->name, file->text, file->size)) {
     case OUTPUT_SAME:
-        return create_log(job);
+        return EXIT_CONVERTED;
     case OUTPUT_CREATED:
-        fprintf(stderr, PROGRAM ": created %s/%s\n", dir, name);
-        return create_log(job);
+        fprintf(stderr, PROGRAM ": created %s/%s\n", dir, file->name);
+        return EXIT_CONVERTED;
     case OUTPUT_REPLACED:
-        fprintf(stderr, PROGRAM ": changed %s/%s\n", dir, name);
-        return create_log(job);
+        fprintf(stderr, PROGRAM ": changed %s/%s\n", dir, file->name);
+        return EXIT_CONVERTED;
     case OUTPUT_FOREIGN:
         fprintf(stderr,
                 PROGRAM ": unable to write %s/%s: " PROGRAM " did not make what is there (it is no "
                         "regular file, or has no line \"" OUTPUT_MARK
                         "...\"); move it away first\n",
-                dir, name);
+                dir, file->name);
         return EXIT_SYSTEM;
     case OUTPUT_FAILED:
         break;
     }
-    fprintf(stderr, PROGRAM ": unable to write %s/%s: %s\n", dir, name, strerror(errno));
+    fprintf(stderr, PROGRAM ": unable to write %s/%s: %s\n", dir, file->name, strerror(errno));
     return EXIT_SYSTEM;
+}
+
+static int write_folder(const struct job *job)
+{
+    int status = EXIT_CONVERTED;
+
+    for (size_t i = 0; i < job->entries.count && status == EXIT_CONVERTED; i++)
+        status = write_file(job->gen->output_dir, &job->entries.file[i]);
+    return status == EXIT_CONVERTED ? create_log(job) : status;
+}
+
+// Several files as `systemctl cat` shows them.
+static int write_output(const struct job *job)
+{
+    for (size_t i = 0; i < job->entries.count; i++) {
+        const struct output_file *file = &job->entries.file[i];
+
+        if (job->settings.format == EMIT_SYSTEMD)
+            printf("%s# %s\n", i ? "\n" : "", file->name);
+        if (fwrite(file->text, 1, file->size, stdout) != file->size)
+            break;
+    }
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_CONVERTED;
+    return fail("write", "standard output");
 }
 
 static int generate(const struct gen *gen)
@@ -473,9 +449,7 @@ static int generate(const struct gen *gen)
         if (status == EXIT_CONVERTED)
             written = write_folder(&job);
     } else if (status == EXIT_CONVERTED || !gen->strict) {
-        if (fwrite(job.text.bytes, 1, job.text.size, stdout) != job.text.size ||
-            fflush(stdout) != 0)
-            written = fail("write", "standard output");
+        written = write_output(&job);
     }
     job_free(&job);
     return written == EXIT_CONVERTED ? status : written;
@@ -536,8 +510,8 @@ static bool describe_services(struct launched *launched)
                                                         .listener = launched->texts[i * 2 + 1],
                                                         .v6only = rule->v6only};
     }
-    launched->config = (struct launch_config){.text = job->text.bytes,
-                                              .size = job->text.size,
+    launched->config = (struct launch_config){.text = job->entries.file[0].text,
+                                              .size = job->entries.file[0].size,
                                               .service = launched->services,
                                               .count = job->count,
                                               .pid_file = job->conf->pid.text};
@@ -621,26 +595,31 @@ static int load_templates(struct gen *gen)
 
 static void print_usage(FILE *to)
 {
-    fputs("usage: " PROGRAM " [options] > /etc/xinetd.d/rinetd\n"
-          "\n"
-          "Turns rinetd.conf into entries for a superserver.\n"
-          "\n"
-          "  -c, --config FILE      the configuration, - for standard input; default " CONFIG_PATH
-          "\n"
-          "  -f, --format NAME      xinetd (default) or inetd\n"
-          "  -m, --mode NAME        nowait (default): one process for each connection\n"
-          "  -o, --output-dir DIR   write DIR/rinetd (xinetd) or DIR/rinetd.inetd (inetd)\n"
-          "  -n, --check            check only: diagnostics and exit status\n"
-          "  -T, --explain ADDRESS  say which rules would let a client from there in, and why\n"
-          "  -R, --run              run the configuration under a private xinetd\n"
-          "  -r, --relay PATH       the relay; default " RELAY_PATH "\n"
-          "  -u, --user NAME        the user that the relay runs as; default " USER "\n"
-          "      --strict           a warning counts as an error\n"
-          "      --wrap             every rule asks TCP wrappers, as " WRAP_NAME "\n"
-          "      --templates DIR    the site's own templates\n"
-          "  -h, --help             print this\n"
-          "  -V, --version          print the version\n",
-          to);
+    fputs(
+        "usage: " PROGRAM " [options] > /etc/xinetd.d/rinetd\n"
+        "\n"
+        "Turns rinetd.conf into entries for a superserver.\n"
+        "\n"
+        "  -c, --config FILE      the configuration, - for standard input; default " CONFIG_PATH
+        "\n"
+        "  -f, --format NAME      xinetd (default), systemd or inetd\n"
+        "  -m, --mode NAME        nowait: the superserver accepts, and starts the relay for each\n"
+        "                         connection; default for xinetd and inetd\n"
+        "                         wait: the relay accepts by itself, and ends when it is idle;\n"
+        "                         default for systemd\n"
+        "  -o, --output-dir DIR   write DIR/rinetd (xinetd), DIR/rinetd.inetd (inetd), or two\n"
+        "                         units for each rule (systemd)\n"
+        "  -n, --check            check only: diagnostics and exit status\n"
+        "  -T, --explain ADDRESS  say which rules would let a client from there in, and why\n"
+        "  -R, --run              run the configuration under a private xinetd\n"
+        "  -r, --relay PATH       the relay; default " RELAY_PATH "\n"
+        "  -u, --user NAME        the user that the relay runs as; default " USER "\n"
+        "      --strict           a warning counts as an error\n"
+        "      --wrap             every rule asks TCP wrappers, as " WRAP_NAME "\n"
+        "      --templates DIR    the site's own templates\n"
+        "  -h, --help             print this\n"
+        "  -V, --version          print the version\n",
+        to);
 }
 
 static int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -691,17 +670,21 @@ static int take_format(struct gen *gen, const char *name)
         gen->format = EMIT_XINETD;
     else if (strcmp(name, "inetd") == 0)
         gen->format = EMIT_INETD;
+    else if (strcmp(name, "systemd") == 0)
+        gen->format = EMIT_SYSTEMD;
     else
-        return usage_error("found format \"%s\", expected xinetd or inetd", name);
+        return usage_error("found format \"%s\", expected xinetd, inetd or systemd", name);
     return EXIT_CONVERTED;
 }
 
-static int take_mode(const char *name)
+static int take_mode(struct gen *gen, const char *name)
 {
     if (strcmp(name, "wait") == 0)
-        return usage_error("mode \"%s\" is not in this version, expected nowait", name);
-    if (strcmp(name, "nowait") != 0)
-        return usage_error("found mode \"%s\", expected nowait", name);
+        gen->mode = MODE_WAIT;
+    else if (strcmp(name, "nowait") == 0)
+        gen->mode = MODE_NOWAIT;
+    else
+        return usage_error("found mode \"%s\", expected wait or nowait", name);
     return EXIT_CONVERTED;
 }
 
@@ -721,7 +704,7 @@ static int take_options(struct gen *gen, int argc, char *argv[])
             status = take_format(gen, optarg);
             break;
         case 'm':
-            status = take_mode(optarg);
+            status = take_mode(gen, optarg);
             break;
         case 'o':
             gen->output_dir = optarg;
