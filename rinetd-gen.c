@@ -384,38 +384,82 @@ static int explain(const struct job *job)
     return fflush(stdout) == 0 ? 0 : -1;
 }
 
-// Returns an exit status.
-static int write_file(const char *dir, const struct output_file *file)
+static void print_path(const char *dir, const char *name)
 {
-    switch (output_write(dir, file->name, file->text, file->size)) {
-    case OUTPUT_SAME:
-        return EXIT_CONVERTED;
-    case OUTPUT_CREATED:
-        fprintf(stderr, PROGRAM ": created %s/%s\n", dir, file->name);
-        return EXIT_CONVERTED;
-    case OUTPUT_REPLACED:
-        fprintf(stderr, PROGRAM ": changed %s/%s\n", dir, file->name);
-        return EXIT_CONVERTED;
-    case OUTPUT_FOREIGN:
-        fprintf(stderr,
-                PROGRAM ": unable to write %s/%s: " PROGRAM " did not make what is there (it is no "
-                        "regular file, or has no line \"" OUTPUT_MARK
-                        "...\"); move it away first\n",
-                dir, file->name);
-        return EXIT_SYSTEM;
-    case OUTPUT_FAILED:
-        break;
+    print_escaped(stderr, dir);
+    if (name) {
+        putc('/', stderr);
+        print_escaped(stderr, name);
     }
-    fprintf(stderr, PROGRAM ": unable to write %s/%s: %s\n", dir, file->name, strerror(errno));
+}
+
+// Returns an exit status.
+static int fail_in_folder(const char *dir, const char *name)
+{
+    int error = errno;
+
+    fputs(PROGRAM ": unable to write ", stderr);
+    print_path(dir, name);
+    fprintf(stderr, ": %s\n", strerror(error));
     return EXIT_SYSTEM;
 }
 
+static int refuse_foreign(const struct output_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->step[i].change != OUTPUT_FOREIGN)
+            continue;
+        fputs(PROGRAM ": unable to write ", stderr);
+        print_path(plan->dir, plan->step[i].name);
+        fputs(": " PROGRAM " did not make what is there (it is no regular file, or has no line "
+              "\"" OUTPUT_MARK "...\"); move it away first\n",
+              stderr);
+    }
+    return EXIT_SYSTEM;
+}
+
+static void print_changes(const struct output_plan *plan)
+{
+    static const char *const words[] = {[OUTPUT_CREATED] = "created",
+                                        [OUTPUT_REPLACED] = "changed",
+                                        [OUTPUT_REMOVED] = "removed",
+                                        [OUTPUT_SAME] = NULL,
+                                        [OUTPUT_FOREIGN] = NULL};
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (!words[plan->step[i].change])
+            continue;
+        fprintf(stderr, PROGRAM ": %s ", words[plan->step[i].change]);
+        print_path(plan->dir, plan->step[i].name);
+        putc('\n', stderr);
+    }
+}
+
+// Returns an exit status.
+static int write_plan(struct output_plan *plan)
+{
+    if (plan->foreign > 0)
+        return refuse_foreign(plan);
+    if (output_commit(plan) < 0)
+        return fail_in_folder(plan->dir, plan->failed);
+    print_changes(plan);
+    return EXIT_CONVERTED;
+}
+
+// Returns an exit status.
 static int write_folder(const struct job *job)
 {
-    int status = EXIT_CONVERTED;
+    static const char *const units[] = {"rinetd-tcp-*.socket", "rinetd-tcp-*.service", NULL};
+    const char *dir = job->gen->output_dir;
+    struct output_plan plan = {.count = 0};
+    int status;
 
-    for (size_t i = 0; i < job->entries.count && status == EXIT_CONVERTED; i++)
-        status = write_file(job->gen->output_dir, &job->entries.file[i]);
+    if (output_plan(&plan, dir, job->entries.file, job->entries.count,
+                    job->settings.format == EMIT_SYSTEMD ? units : NULL) < 0)
+        status = fail_in_folder(dir, plan.failed);
+    else
+        status = write_plan(&plan);
+    output_plan_free(&plan);
     return status == EXIT_CONVERTED ? create_log(job) : status;
 }
 
