@@ -9,6 +9,7 @@ SYSCONFDIR    ?= /etc
 LOCALSTATEDIR ?= /var
 MANDIR   ?= $(PREFIX)/share/man
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 SBINDIR   = $(PREFIX)/sbin
 LIBEXECDIR = $(PREFIX)/libexec
 DATADIR   = $(PREFIX)/share/rinetd-relay
@@ -35,7 +36,8 @@ SANITIZER = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefi
 	-fno-omit-frame-pointer)
 
 OUR_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DRELAY_PATH='"$(LIBEXECDIR)/rinetd-relay"' \
-	-DCONFIG_PATH='"$(SYSCONFDIR)/rinetd.conf"' -I. -I$(O)
+	-DCONFIG_PATH='"$(SYSCONFDIR)/rinetd.conf"' -DXINETD_CONF_PATH='"$(SYSCONFDIR)/xinetd.conf"' \
+	-DSYSUSERS_PATH='"$(SYSUSERSDIR)/rinetd-relay.conf"' -I. -I$(O)
 OUR_CFLAGS   = -std=gnu11 -pthread $(WARNINGS) $(HARDENING) $(SANITIZER)
 OUR_LDFLAGS  = -pthread $(HARDENING_LD) $(SANITIZER)
 
@@ -201,10 +203,12 @@ lint:
 
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(DATADIR)/templates' \
-	  '$(DESTDIR)$(DATADIR)/examples' '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(MANDIR)/man5'
+	  '$(DESTDIR)$(DATADIR)/examples' '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(MANDIR)/man5' \
+	  '$(DESTDIR)$(SYSUSERSDIR)'
 	$(INSTALL) -m 755 $(O)/rinetd-gen '$(DESTDIR)$(SBINDIR)'
 	$(INSTALL) -m 755 $(O)/rinetd-relay $(O)/rinetd-wrap '$(DESTDIR)$(LIBEXECDIR)'
 	$(INSTALL) -m 644 $(TEMPLATES) '$(DESTDIR)$(DATADIR)/templates'
+	$(INSTALL) -m 644 sysusers/rinetd-relay.conf '$(DESTDIR)$(SYSUSERSDIR)'
 	$(INSTALL) -m 644 examples/rinetd.conf '$(DESTDIR)$(DATADIR)/examples'
 	sed 's|/var/log|$(LOCALSTATEDIR)/log|' examples/logrotate > \
 	  '$(DESTDIR)$(DATADIR)/examples/logrotate'
