@@ -329,9 +329,10 @@ static int check_words(const struct emit_settings *settings, const struct emit_r
     return 0;
 }
 
+// Whether the log needs something of a sandbox: /dev/null is there, and open.
 static bool is_file(const char *log)
 {
-    return log && log[0] == '/';
+    return log && log[0] == '/' && strcmp(log, "/dev/null") != 0;
 }
 
 // systemd takes no program of such a name, however it is escaped.
@@ -641,13 +642,14 @@ static bool is_below(const char *path, const char *const *folders, size_t count)
     return false;
 }
 
-// Whether RULE needs something in one of FOLDERS: its target, or its log.
+// Whether RULE needs something in one of FOLDERS: its target, its log, or the programs.
 static bool needs(const struct emit_settings *settings, const struct emit_rule *rule,
                   const char *const *folders, size_t count)
 {
     const struct conf_host *target = &rule->rule->target;
 
     return (is_file(settings->log) && is_below(settings->log, folders, count)) ||
+           is_below(settings->relay, folders, count) ||
            (target->kind == HOST_UNIX && is_below(target->text + strlen("unix:"), folders, count));
 }
 
