@@ -9,6 +9,7 @@ SYSCONFDIR    ?= /etc
 LOCALSTATEDIR ?= /var
 MANDIR   ?= $(PREFIX)/share/man
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 SBINDIR   = $(PREFIX)/sbin
 LIBEXECDIR = $(PREFIX)/libexec
 DATADIR   = $(PREFIX)/share/rinetd-relay
@@ -35,7 +36,8 @@ SANITIZER = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefi
 	-fno-omit-frame-pointer)
 
 OUR_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DRELAY_PATH='"$(LIBEXECDIR)/rinetd-relay"' \
-	-DCONFIG_PATH='"$(SYSCONFDIR)/rinetd.conf"' -I. -I$(O)
+	-DCONFIG_PATH='"$(SYSCONFDIR)/rinetd.conf"' -DXINETD_CONF_PATH='"$(SYSCONFDIR)/xinetd.conf"' \
+	-DSYSUSERS_PATH='"$(SYSUSERSDIR)/rinetd-relay.conf"' -I. -I$(O)
 OUR_CFLAGS   = -std=gnu11 -pthread $(WARNINGS) $(HARDENING) $(SANITIZER)
 OUR_LDFLAGS  = -pthread $(HARDENING_LD) $(SANITIZER)
 
@@ -72,15 +74,15 @@ endif
 
 SHARED     = host acl options
 RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log journal report syslogd $(SHARED)))
-GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site emit launch children \
-	lines source output templates $(SHARED)))
+GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
+	logfile launch children lines source output templates $(SHARED)))
 WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o)
 PROGRAMS   = $(addprefix $(O)/,rinetd-relay rinetd-gen rinetd-wrap)
 TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl options journal log conf emit
+UNIT_TESTS = host acl options journal log conf emit output
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -89,13 +91,14 @@ UNIT_options = $(call unit_objs,options acl host)
 UNIT_journal = $(call unit_objs,journal)
 UNIT_log     = $(call unit_objs,log journal syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
-UNIT_emit    = $(call unit_objs,emit templates conf $(SHARED))
+UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
+UNIT_output  = $(call unit_objs,output source)
 
 FUZZERS     = conf acl emit
 REPLAYS     = $(FUZZERS:%=$(O)/test/fuzz/%_replay)
 FUZZ_conf   = conf $(SHARED)
 FUZZ_acl    = acl host
-FUZZ_emit   = emit templates conf $(SHARED)
+FUZZ_emit   = emit unit text templates conf $(SHARED)
 FUZZ_SECONDS ?= 300
 
 Q = $(if $(V),,@)
@@ -201,10 +204,12 @@ lint:
 
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(DATADIR)/templates' \
-	  '$(DESTDIR)$(DATADIR)/examples' '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(MANDIR)/man5'
+	  '$(DESTDIR)$(DATADIR)/examples' '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(MANDIR)/man5' \
+	  '$(DESTDIR)$(SYSUSERSDIR)'
 	$(INSTALL) -m 755 $(O)/rinetd-gen '$(DESTDIR)$(SBINDIR)'
 	$(INSTALL) -m 755 $(O)/rinetd-relay $(O)/rinetd-wrap '$(DESTDIR)$(LIBEXECDIR)'
 	$(INSTALL) -m 644 $(TEMPLATES) '$(DESTDIR)$(DATADIR)/templates'
+	$(INSTALL) -m 644 sysusers/rinetd-relay.conf '$(DESTDIR)$(SYSUSERSDIR)'
 	$(INSTALL) -m 644 examples/rinetd.conf '$(DESTDIR)$(DATADIR)/examples'
 	sed 's|/var/log|$(LOCALSTATEDIR)/log|' examples/logrotate > \
 	  '$(DESTDIR)$(DATADIR)/examples/logrotate'

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: ISC
 #include "emit.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "unit.h"
 
 // xinetd reads its files in blocks of 8 KiB: a longer line may lose its end, or take xinetd down.
 #define XINETD_LINE_MAX 8191
@@ -15,10 +18,19 @@
 // What stands beyond it on a line openbsd-inetd reads as the next line.
 #define INETD_LINE_MAX 1023
 
+// systemd drops what is longer.
+#define SYSTEMD_LINE_MAX 1048575
+
+// What execve(2) takes of one argument, without its NUL: the kernel's MAX_ARG_STRLEN.
+#define ARGUMENT_MAX 131071
+
 // Connections a minute that openbsd-inetd starts at most; it knows no word for "no limit".
 #define INETD_RATE "1000000"
 
-#define KEYS_MAX 16
+// systemd knows no word for "no limit" here either.
+#define SYSTEMD_MAX "1000000"
+
+#define KEYS_MAX 32
 
 struct key {
     const char *name;
@@ -31,10 +43,20 @@ struct keys {
     size_t count;
 };
 
-// The relay's command line, one blank between two arguments.
+// The relay's command line, a NUL between two arguments.
 struct arguments {
-    struct emit_text text;
+    struct text text;
+    size_t last; // where the last one begins
     unsigned count;
+};
+
+static const struct {
+    const char *name;
+    size_t line_max; // without its LF
+} targets[] = {
+    [EMIT_XINETD] = {"xinetd", XINETD_LINE_MAX},
+    [EMIT_INETD] = {"inetd", INETD_LINE_MAX},
+    [EMIT_SYSTEMD] = {"systemd", SYSTEMD_LINE_MAX},
 };
 
 static int refuse(struct emit_error *error, enum emit_error_kind kind, int option,
@@ -51,34 +73,6 @@ static int refuse(struct emit_error *error, enum emit_error_kind kind, int optio
     vsnprintf(error->what, sizeof error->what, format, arguments);
     va_end(arguments);
     return -1;
-}
-
-void emit_append(struct emit_text *text, const char *bytes, size_t size)
-{
-    if (text->no_memory)
-        return;
-    if (text->capacity - text->size <= size) {
-        size_t capacity = text->capacity ? text->capacity : 512;
-        char *grown;
-
-        while (capacity - text->size <= size)
-            capacity *= 2;
-        grown = realloc(text->bytes, capacity);
-        if (!grown) {
-            text->no_memory = true;
-            return;
-        }
-        text->bytes = grown;
-        text->capacity = capacity;
-    }
-    memcpy(text->bytes + text->size, bytes, size);
-    text->size += size;
-    text->bytes[text->size] = '\0';
-}
-
-static void append_text(struct emit_text *text, const char *string)
-{
-    emit_append(text, string, strlen(string));
 }
 
 static void add_key(struct keys *keys, const char *name, const char *value)
@@ -108,7 +102,7 @@ static const char *find_template(const struct emit_settings *settings, const cha
 // Appends one line, LENGTH bytes with their LF, filled in. Returns the name of an unknown key with
 // its length, or NULL.
 static const char *fill_line(const struct keys *keys, const char *line, size_t length,
-                             struct emit_text *text, size_t *bad_length)
+                             struct text *text, size_t *bad_length)
 {
     const char *end = line + length;
     size_t before = text->size;
@@ -125,37 +119,33 @@ static const char *fill_line(const struct keys *keys, const char *line, size_t l
             *bad_length = (size_t)(close - at - 1);
             return at + 1;
         }
-        emit_append(text, line, (size_t)(at - line));
-        append_text(text, value);
+        text_append(text, line, (size_t)(at - line));
+        text_append_string(text, value);
         left_out |= *value == '\0';
         line = close + 1;
     }
-    emit_append(text, line, (size_t)(end - line));
-    if (left_out && text->bytes) {
-        text->size = before;
-        text->bytes[before] = '\0';
-    }
+    text_append(text, line, (size_t)(end - line));
+    if (left_out)
+        text_cut(text, before);
     return NULL;
 }
 
 static int refuse_length(const struct emit_settings *settings, struct emit_error *error,
                          const char *at_least, size_t size)
 {
-    bool xinetd = settings->format == EMIT_XINETD;
-
-    return refuse(
-        error, EMIT_BAD_RULE, -1,
-        "a line of %s%zu bytes would come of it, and %s reads at most %d: the access lists "
-        "are too long; networks can be written as 10.0.0.0/8",
-        at_least, size, xinetd ? "xinetd" : "inetd", xinetd ? XINETD_LINE_MAX : INETD_LINE_MAX);
+    return refuse(error, EMIT_BAD_RULE, -1,
+                  "a line of %s%zu bytes would come of it, and %s reads at most %zu: the access "
+                  "lists are too long; networks can be written as 10.0.0.0/8",
+                  at_least, size, targets[settings->format].name,
+                  targets[settings->format].line_max);
 }
 
-// Appends the template NAME, filled in, no line longer than LINE_MAX bytes without its LF.
+// Appends the template NAME, filled in, no line longer than the target reads.
 static int fill(const struct emit_settings *settings, const char *name, const struct keys *keys,
-                size_t line_max, struct emit_text *text, struct emit_error *error)
+                struct text *text, struct emit_error *error)
 {
+    size_t before = text->size, line_max = targets[settings->format].line_max;
     const char *line = find_template(settings, name);
-    size_t before = text->size;
 
     for (unsigned number = 1; line && *line; number++) {
         size_t length = strcspn(line, "\n"), start = text->size, bad_length = 0;
@@ -163,14 +153,15 @@ static int fill(const struct emit_settings *settings, const char *name, const st
 
         length += line[length] == '\n';
         bad = fill_line(keys, line, length, text, &bad_length);
-        if (bad)
+        if (bad) {
+            text_cut(text, before);
             return refuse(error, EMIT_BAD_TEMPLATE, -1, "%s:%u: unknown key \"@%.*s@\"", name,
                           number, (int)(bad_length > 60 ? 60 : bad_length), bad);
+        }
         if (text->size - start > line_max + 1) {
             size_t found = text->size - start;
 
-            text->size = before;
-            text->bytes[before] = '\0';
+            text_cut(text, before);
             return refuse_length(settings, error, "", found - 1);
         }
         line += length;
@@ -183,33 +174,49 @@ void emit_name(struct emit_rule *rule)
     char address[HOST_TEXT_MAX];
 
     host_text(&rule->listener, address);
+    // What is left besides ':' is a zone.
     for (char *p = address; *p; p++)
-        if (*p == ':')
+        if (!isalnum((unsigned char)*p) && *p != '.')
             *p = '_';
     snprintf(rule->name, sizeof rule->name, "rinetd-tcp-%.45s-%u", address, rule->listener_port);
 }
 
-static void add_argument(struct arguments *arguments, const char *name, const char *value)
+static void begin_argument(struct arguments *arguments)
 {
     if (arguments->count++)
-        append_text(&arguments->text, " ");
-    if (name) {
-        append_text(&arguments->text, "--");
-        append_text(&arguments->text, name);
-        append_text(&arguments->text, value ? "=" : "");
-    }
-    append_text(&arguments->text, value ? value : "");
+        text_append(&arguments->text, "", 1);
+    arguments->last = arguments->text.size;
 }
 
+static void add_argument(struct arguments *arguments, const char *name, const char *value)
+{
+    begin_argument(arguments);
+    if (name) {
+        text_append_string(&arguments->text, "--");
+        text_append_string(&arguments->text, name);
+        text_append_string(&arguments->text, value ? "=" : "");
+    }
+    text_append_string(&arguments->text, value ? value : "");
+}
+
+static void add_option(struct arguments *arguments, enum option_id id, const char *value)
+{
+    add_argument(arguments, options_table[id].name, value);
+}
+
+// As many patterns in one argument as the kernel takes. A line has not room for more arguments of
+// one kind than the relay takes.
 static void add_patterns(struct arguments *arguments, enum option_id id,
                          const struct conf_access *access)
 {
-    if (access->count == 0)
-        return;
-    add_argument(arguments, options_table[id].name, "");
     for (size_t i = 0; i < access->count; i++) {
-        append_text(&arguments->text, i ? "," : "");
-        append_text(&arguments->text, access->text[i]);
+        size_t size = arguments->text.size - arguments->last;
+
+        if (i == 0 || size + 1 + strlen(access->text[i]) > ARGUMENT_MAX)
+            add_option(arguments, id, "");
+        else
+            text_append_string(&arguments->text, ",");
+        text_append_string(&arguments->text, access->text[i]);
     }
 }
 
@@ -219,11 +226,18 @@ static void add_listener(struct arguments *arguments, const struct emit_rule *ru
     char port[16];
 
     snprintf(port, sizeof port, ":%u", rule->listener_port);
-    add_argument(arguments, options_table[OPTION_LISTENER].name, "");
-    append_text(&arguments->text, host->kind == HOST_IPV6 ? "[" : "");
-    append_text(&arguments->text, host->text);
-    append_text(&arguments->text, host->kind == HOST_IPV6 ? "]" : "");
-    append_text(&arguments->text, port);
+    add_option(arguments, OPTION_LISTENER, "");
+    text_append_string(&arguments->text, host->kind == HOST_IPV6 ? "[" : "");
+    text_append_string(&arguments->text, host->text);
+    text_append_string(&arguments->text, host->kind == HOST_IPV6 ? "]" : "");
+    text_append_string(&arguments->text, port);
+}
+
+// What the superserver starts is the relay, which knows by itself when to become rinetd-wrap, or
+// rinetd-wrap, which becomes the relay.
+static bool starts_wrap(const struct emit_settings *settings, const struct emit_rule *rule)
+{
+    return rule->wrap_name && !settings->wait;
 }
 
 static void add_all(struct arguments *arguments, const struct emit_settings *settings,
@@ -232,9 +246,11 @@ static void add_all(struct arguments *arguments, const struct emit_settings *set
     const struct options *options = &rule->rule->options;
     char port[16];
 
-    if (rule->wrap_name) {
+    if (starts_wrap(settings, rule)) {
         add_argument(arguments, NULL, rule->wrap_name);
         add_argument(arguments, NULL, settings->relay);
+    } else if (rule->wrap_name) {
+        add_option(arguments, OPTION_WRAP, rule->wrap_name);
     }
     add_listener(arguments, rule);
     add_patterns(arguments, OPTION_GLOBAL_ALLOW, &conf->global_allow);
@@ -242,12 +258,14 @@ static void add_all(struct arguments *arguments, const struct emit_settings *set
     add_patterns(arguments, OPTION_ALLOW, &rule->rule->allow);
     add_patterns(arguments, OPTION_DENY, &rule->rule->deny);
     for (int i = 0; i < OPTION_COUNT; i++)
-        if (options_table[i].audience == OPTION_FOR_RELAY && options->text[i])
+        if (options->text[i] &&
+            (options_table[i].audience == OPTION_FOR_RELAY ||
+             (settings->wait && options_table[i].audience == OPTION_FOR_ACCEPTOR)))
             add_argument(arguments, options_table[i].name, options->text[i]);
     if (settings->log)
-        add_argument(arguments, options_table[OPTION_LOG].name, settings->log);
+        add_option(arguments, OPTION_LOG, settings->log);
     if (settings->log && settings->log_common)
-        add_argument(arguments, options_table[OPTION_LOG_COMMON].name, NULL);
+        add_option(arguments, OPTION_LOG_COMMON, NULL);
     add_argument(arguments, NULL, rule->rule->target.text);
     if (rule->rule->target.kind != HOST_UNIX) {
         snprintf(port, sizeof port, "%u", rule->target_port);
@@ -255,18 +273,18 @@ static void add_all(struct arguments *arguments, const struct emit_settings *set
     }
 }
 
-// The rule as a reader would write it, for a comment.
-static void describe(const struct emit_rule *rule, struct emit_text *text)
+// The rule as a reader would write it.
+static void describe(const struct emit_rule *rule, struct text *text)
 {
     char number[16];
 
-    append_text(text, rule->rule->bind.text);
+    text_append_string(text, rule->rule->bind.text);
     snprintf(number, sizeof number, " %u ", rule->listener_port);
-    append_text(text, number);
-    append_text(text, rule->rule->target.text);
+    text_append_string(text, number);
+    text_append_string(text, rule->rule->target.text);
     snprintf(number, sizeof number, " %u", rule->target_port);
     if (rule->rule->target.kind != HOST_UNIX)
-        append_text(text, number);
+        text_append_string(text, number);
 }
 
 // Neither xinetd nor inetd has a way to quote: a blank would end an argument, a line feed the
@@ -281,20 +299,6 @@ static bool is_sayable(const char *text)
     return true;
 }
 
-// The same of all arguments together, whatever conf let through: there are as many words as there
-// are to be, and no byte below the blank.
-static bool are_sayable(const struct arguments *arguments)
-{
-    unsigned words = 1;
-
-    for (const char *p = arguments->text.bytes; *p; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7f || (*p == ' ' && (p[1] == ' ' || !p[1])))
-            return false;
-        words += *p == ' ';
-    }
-    return words == arguments->count && arguments->text.bytes[0] != ' ';
-}
-
 size_t emit_globals_size(const struct conf *conf)
 {
     size_t size = 0;
@@ -306,10 +310,10 @@ size_t emit_globals_size(const struct conf *conf)
     return size;
 }
 
-static int check_values(const struct emit_settings *settings, const struct emit_rule *rule,
-                        struct emit_error *error)
+static int check_words(const struct emit_settings *settings, const struct emit_rule *rule,
+                       struct emit_error *error)
 {
-    const char *target = settings->format == EMIT_XINETD ? "xinetd" : "inetd";
+    const char *target = targets[settings->format].name;
     const struct options *options = &rule->rule->options;
 
     if (settings->log && !is_sayable(settings->log))
@@ -318,16 +322,101 @@ static int check_values(const struct emit_settings *settings, const struct emit_
     if (!is_sayable(settings->relay) || !is_sayable(settings->wrap) || !is_sayable(settings->user))
         return refuse(error, EMIT_BAD_RULE, -1,
                       "%s cannot pass on a name with a blank or a control byte", target);
-    for (int i = 0; i < OPTION_COUNT; i++) {
+    for (int i = 0; i < OPTION_COUNT; i++)
         if (options->text[i] && !is_sayable(options->text[i]))
             return refuse(error, EMIT_BAD_RULE, i, "%s cannot pass on this value of \"%s\"", target,
                           options_table[i].name);
-        if (options->text[i] && settings->format == EMIT_INETD &&
-            options_table[i].audience == OPTION_FOR_ACCEPTOR)
+    return 0;
+}
+
+// Whether the log needs something of a sandbox: /dev/null is there, and open.
+static bool is_file(const char *log)
+{
+    return log && log[0] == '/' && strcmp(log, "/dev/null") != 0;
+}
+
+// systemd takes no program of such a name, however it is escaped.
+static bool is_program(const char *path)
+{
+    return unit_is_path(path) && !strpbrk(path, "\"'\\");
+}
+
+static int check_unit(const struct emit_settings *settings, struct emit_error *error)
+{
+    if (is_file(settings->log) && !unit_is_path(settings->log))
+        return refuse(error, EMIT_BAD_LOG, -1,
+                      "systemd cannot make a folder writable whose name has \"/../\", a control "
+                      "byte, or what is not UTF-8");
+    if (!is_program(settings->relay) || !is_program(settings->wrap))
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "systemd starts no program whose name has quotes, a backslash, \"/../\", a "
+                      "control byte, or what is not UTF-8");
+    if (!is_sayable(settings->user))
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "systemd knows no user with a blank or a control byte in the name");
+    return 0;
+}
+
+static int check_values(const struct emit_settings *settings, const struct emit_rule *rule,
+                        struct emit_error *error)
+{
+    const struct options *options = &rule->rule->options;
+
+    if (settings->format == EMIT_SYSTEMD)
+        return check_unit(settings, error);
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (options->text[i] && settings->format == EMIT_INETD && !settings->wait &&
+            (i == OPTION_MAX || i == OPTION_PER_SOURCE))
             return refuse(error, EMIT_BAD_RULE, i,
-                          "inetd has no limit that \"%s\" could become; xinetd has",
+                          "inetd has no limit that \"%s\" could become; -m wait has, and so have "
+                          "xinetd and systemd",
                           options_table[i].name);
+    return check_words(settings, rule, error);
+}
+
+// Whether what the target passes on arrives, and can be looked at there.
+static int check_argument(const struct emit_settings *settings, const char *argument,
+                          struct emit_error *error)
+{
+    size_t length = strlen(argument);
+
+    if (settings->format != EMIT_SYSTEMD && !is_sayable(argument))
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "a name or pattern has a blank or a control byte in it");
+    if (settings->format == EMIT_SYSTEMD && !unit_is_utf8(argument))
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "a name is not UTF-8, and systemctl would be unable to show the service");
+    if (length > ARGUMENT_MAX)
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "an argument of %zu bytes would come of it, and the kernel takes %d", length,
+                      ARGUMENT_MAX);
+    return 0;
+}
+
+// Makes the relay's command line, and sees to the limits of all that it passes through. The caller
+// frees arguments->text.bytes in any case.
+static int make_arguments(const struct emit_settings *settings, const struct conf *conf,
+                          const struct emit_rule *rule, struct arguments *arguments,
+                          struct emit_error *error)
+{
+    const char *argument;
+
+    // Many rules with long lists in common: not put together for each, to be refused each time.
+    if (settings->globals_size > targets[settings->format].line_max)
+        return refuse_length(settings, error, "more than ", settings->globals_size);
+    add_all(arguments, settings, conf, rule);
+    if (arguments->text.no_memory)
+        return refuse(error, EMIT_BAD_RULE, -1, "memory ran out");
+    argument = arguments->text.bytes;
+    for (unsigned i = 0; i < arguments->count; i++) {
+        if (check_argument(settings, argument, error) < 0)
+            return -1;
+        argument += strlen(argument) + 1;
     }
+    if (settings->format == EMIT_INETD && arguments->count + 1 > INETD_ARGUMENTS_MAX)
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "%u arguments would come of it, and inetd passes %d", arguments->count + 1,
+                      INETD_ARGUMENTS_MAX);
     return 0;
 }
 
@@ -346,18 +435,18 @@ static void add_xinetd_keys(struct keys *keys, const struct emit_rule *rule)
 }
 
 static int emit_xinetd(const struct emit_settings *settings, const struct emit_rule *rule,
-                       struct keys *keys, struct emit_text *text, struct emit_error *error)
+                       struct keys *keys, struct text *text, struct emit_error *error)
 {
     char bind[HOST_TEXT_MAX];
 
     host_text(&rule->listener, bind);
     add_key(keys, "bind", bind);
     add_xinetd_keys(keys, rule);
-    return fill(settings, "xinetd-service", keys, XINETD_LINE_MAX, text, error);
+    return fill(settings, settings->wait ? "xinetd-wait" : "xinetd-service", keys, text, error);
 }
 
 static int emit_inetd(const struct emit_settings *settings, const struct emit_rule *rule,
-                      struct keys *keys, struct emit_text *text, struct emit_error *error)
+                      struct keys *keys, struct text *text, struct emit_error *error)
 {
     char address[HOST_TEXT_MAX], bind[HOST_TEXT_MAX + 16];
     bool six = rule->listener.any.sa_family == AF_INET6;
@@ -372,56 +461,41 @@ static int emit_inetd(const struct emit_settings *settings, const struct emit_ru
         add_key(keys, "protocol", "tcp46");
     else
         add_key(keys, "protocol", "tcp6");
-    return fill(settings, "inetd-service", keys, INETD_LINE_MAX, text, error);
+    return fill(settings, settings->wait ? "inetd-wait" : "inetd-service", keys, text, error);
 }
 
 int emit_entry(const struct emit_settings *settings, const struct conf *conf,
-               const struct emit_rule *rule, struct emit_text *text, struct emit_error *error)
+               const struct emit_rule *rule, struct text *text, struct emit_error *error)
 {
     struct arguments arguments = {.count = 0};
-    struct emit_text comment = {.size = 0};
-    size_t before = text->size;
+    struct text comment = {.size = 0};
     struct keys keys = {.count = 0};
     char port[16];
     int result = -1;
 
-    if (check_values(settings, rule, error) < 0)
-        return -1;
-    // Many rules with long lists in common: not put together for each, to be refused each time.
-    if (settings->globals_size >
-        (settings->format == EMIT_XINETD ? XINETD_LINE_MAX : INETD_LINE_MAX))
-        return refuse_length(settings, error, "more than ", settings->globals_size);
-    add_all(&arguments, settings, conf, rule);
-    describe(rule, &comment);
-    if (arguments.text.no_memory || comment.no_memory) {
-        text->no_memory = true;
-        refuse(error, EMIT_BAD_RULE, -1, "memory ran out");
+    if (check_values(settings, rule, error) < 0 ||
+        make_arguments(settings, conf, rule, &arguments, error) < 0)
         goto done;
-    }
-    if (!are_sayable(&arguments) || !is_sayable(rule->rule->bind.text)) {
+    if (!is_sayable(rule->rule->bind.text)) {
         refuse(error, EMIT_BAD_RULE, -1, "a name or pattern has a blank or a control byte in it");
         goto done;
     }
-    if (settings->format == EMIT_INETD && arguments.count + 1 > INETD_ARGUMENTS_MAX) {
-        refuse(error, EMIT_BAD_RULE, -1, "%u arguments would come of it, and inetd passes %d",
-               arguments.count + 1, INETD_ARGUMENTS_MAX);
-        goto done;
-    }
+    describe(rule, &comment);
+    for (size_t i = 0; i < arguments.text.size; i++)
+        if (arguments.text.bytes[i] == '\0')
+            arguments.text.bytes[i] = ' ';
     snprintf(port, sizeof port, "%u", rule->listener_port);
     add_key(&keys, "rule", comment.bytes);
     add_key(&keys, "user", settings->user);
     add_key(&keys, "port", port);
-    add_key(&keys, "server", rule->wrap_name ? settings->wrap : settings->relay);
+    add_key(&keys, "server", starts_wrap(settings, rule) ? settings->wrap : settings->relay);
     add_key(&keys, "arguments", arguments.text.bytes);
     if (settings->format == EMIT_XINETD)
         result = emit_xinetd(settings, rule, &keys, text, error);
     else
         result = emit_inetd(settings, rule, &keys, text, error);
-    if (result < 0 && text->bytes) {
-        text->size = before;
-        text->bytes[before] = '\0';
-    }
 done:
+    text->no_memory |= arguments.text.no_memory || comment.no_memory;
     free(arguments.text.bytes);
     free(comment.bytes);
     return result;
@@ -437,28 +511,218 @@ static void printable(char *to, size_t size, const char *from)
     to[length] = '\0';
 }
 
-static int emit_frame(const struct emit_settings *settings, const char *name,
-                      struct emit_text *text, struct emit_error *error)
+static int emit_frame(const struct emit_settings *settings, const char *part, struct text *text,
+                      struct emit_error *error)
 {
     struct keys keys = {.count = 0};
-    char config[256];
+    char name[32], config[256];
 
+    snprintf(name, sizeof name, "%s-%s", targets[settings->format].name, part);
     printable(config, sizeof config, settings->config);
     add_key(&keys, "config", config);
-    return fill(settings, name, &keys,
-                settings->format == EMIT_XINETD ? XINETD_LINE_MAX : INETD_LINE_MAX, text, error);
+    return fill(settings, name, &keys, text, error);
 }
 
-int emit_head(const struct emit_settings *settings, struct emit_text *text,
-              struct emit_error *error)
+int emit_head(const struct emit_settings *settings, struct text *text, struct emit_error *error)
 {
-    return emit_frame(settings, settings->format == EMIT_XINETD ? "xinetd-head" : "inetd-head",
-                      text, error);
+    return emit_frame(settings, "head", text, error);
 }
 
-int emit_foot(const struct emit_settings *settings, struct emit_text *text,
-              struct emit_error *error)
+int emit_foot(const struct emit_settings *settings, struct text *text, struct emit_error *error)
 {
-    return emit_frame(settings, settings->format == EMIT_XINETD ? "xinetd-foot" : "inetd-foot",
-                      text, error);
+    return emit_frame(settings, "foot", text, error);
+}
+
+void emit_socket_name(const struct emit_rule *rule, char name[static EMIT_FILE_MAX])
+{
+    snprintf(name, EMIT_FILE_MAX, "%s.socket", rule->name);
+}
+
+void emit_service_name(const struct emit_settings *settings, const struct emit_rule *rule,
+                       char name[static EMIT_FILE_MAX])
+{
+    snprintf(name, EMIT_FILE_MAX, "%s%s.service", rule->name, settings->wait ? "" : "@");
+}
+
+// What both units of a rule say. The texts end with unit_free().
+struct unit {
+    struct keys keys;
+    char config[256];
+    struct text rule, source, more;
+};
+
+static void unit_begin(struct unit *unit, const struct emit_settings *settings,
+                       const struct emit_rule *rule)
+{
+    struct text plain = {.size = 0};
+
+    printable(unit->config, sizeof unit->config, settings->config);
+    describe(rule, &plain);
+    if (plain.bytes)
+        unit_add_value(&unit->rule, plain.bytes);
+    unit->rule.no_memory |= plain.no_memory;
+    free(plain.bytes);
+    if (unit_is_path(settings->config))
+        unit_add_value(&unit->source, settings->config);
+    add_key(&unit->keys, "config", unit->config);
+    add_key(&unit->keys, "name", rule->name);
+    add_key(&unit->keys, "rule", unit->rule.bytes);
+    add_key(&unit->keys, "source", unit->source.bytes);
+}
+
+// Appends the template NAME, filled in, and ends UNIT.
+static int unit_end(struct unit *unit, const struct emit_settings *settings, const char *name,
+                    struct text *text, struct emit_error *error)
+{
+    int result;
+
+    if (unit->rule.no_memory || unit->source.no_memory || unit->more.no_memory) {
+        text->no_memory = true;
+        result = refuse(error, EMIT_BAD_RULE, -1, "memory ran out");
+    } else {
+        result = fill(settings, name, &unit->keys, text, error);
+    }
+    free(unit->rule.bytes);
+    free(unit->source.bytes);
+    free(unit->more.bytes);
+    return result;
+}
+
+// Addresses that may come later than the socket.
+static bool may_come_late(const union host_address *address)
+{
+    if (host_is_wildcard(address))
+        return false;
+    if (address->any.sa_family == AF_INET)
+        return ntohl(address->in.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
+    return !IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
+}
+
+int emit_socket(const struct emit_settings *settings, const struct emit_rule *rule,
+                struct text *text, struct emit_error *error)
+{
+    bool six = rule->listener.any.sa_family == AF_INET6;
+    const char *const *option = rule->rule->options.text;
+    struct unit unit = {.keys = {.count = 0}};
+    char address[HOST_TEXT_MAX], port[16];
+
+    unit_begin(&unit, settings, rule);
+    host_text(&rule->listener, address);
+    snprintf(port, sizeof port, ":%u", rule->listener_port);
+    text_append_string(&unit.more, six ? "[" : "");
+    unit_add_value(&unit.more, address);
+    text_append_string(&unit.more, six ? "]" : "");
+    text_append_string(&unit.more, port);
+    add_key(&unit.keys, "listen", unit.more.bytes);
+    if (six && host_is_wildcard(&rule->listener))
+        add_key(&unit.keys, "ipv6-only", rule->v6only ? "ipv6-only" : "both");
+    else
+        add_key(&unit.keys, "ipv6-only", "");
+    add_key(&unit.keys, "free-bind", may_come_late(&rule->listener) ? "yes" : "");
+    add_key(&unit.keys, "accept", settings->wait ? "no" : "yes");
+    add_key(&unit.keys, "max",
+            settings->wait       ? ""
+            : option[OPTION_MAX] ? option[OPTION_MAX]
+                                 : SYSTEMD_MAX);
+    add_key(&unit.keys, "per-source", settings->wait ? "" : option[OPTION_PER_SOURCE]);
+    return unit_end(&unit, settings, "systemd-socket", text, error);
+}
+
+// Whether PATH is one of the COUNT folders or in it; a ".." may lead anywhere.
+static bool is_below(const char *path, const char *const *folders, size_t count)
+{
+    if (strstr(path, "/../"))
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(folders[i]);
+
+        if (strncmp(path, folders[i], length) == 0 && (path[length] == '/' || !path[length]))
+            return true;
+    }
+    return false;
+}
+
+// Whether RULE needs something in one of FOLDERS: its target, its log, or the programs.
+static bool needs(const struct emit_settings *settings, const struct emit_rule *rule,
+                  const char *const *folders, size_t count)
+{
+    const struct conf_host *target = &rule->rule->target;
+
+    return (is_file(settings->log) && is_below(settings->log, folders, count)) ||
+           is_below(settings->relay, folders, count) ||
+           (target->kind == HOST_UNIX && is_below(target->text + strlen("unix:"), folders, count));
+}
+
+static void add_sandbox_keys(struct keys *keys, const struct emit_settings *settings,
+                             const struct emit_rule *rule)
+{
+    static const char *const home[] = {"/home", "/root", "/run/user", "/var/run/user"};
+    static const char *const temporary[] = {"/tmp", "/var/tmp"};
+    static const char *const devices[] = {"/dev"};
+
+    add_key(keys, "protect-home", needs(settings, rule, home, 4) ? "read-only" : "yes");
+    add_key(keys, "private-tmp", needs(settings, rule, temporary, 2) ? "" : "yes");
+    add_key(keys, "private-devices", needs(settings, rule, devices, 1) ? "" : "yes");
+}
+
+// Appends the program and ARGUMENTS as ExecStart= has them.
+static void add_command(const struct emit_settings *settings, const struct emit_rule *rule,
+                        const struct arguments *arguments, struct text *to)
+{
+    const char *argument = arguments->text.bytes;
+
+    unit_add_argument(to, starts_wrap(settings, rule) ? settings->wrap : settings->relay, true);
+    for (unsigned i = 0; i < arguments->count; i++) {
+        text_append_string(to, " ");
+        unit_add_argument(to, argument, false);
+        argument += strlen(argument) + 1;
+    }
+}
+
+// Appends the folder of the log: never the file, which may be missing, or be renamed and made anew.
+static void add_log_folder(const char *log, struct text *to)
+{
+    char *folder = strndup(log, (size_t)(strrchr(log, '/') - log));
+
+    if (folder)
+        unit_add_path(to, "-", *folder ? folder : "/");
+    to->no_memory |= !folder;
+    free(folder);
+}
+
+int emit_service(const struct emit_settings *settings, const struct conf *conf,
+                 const struct emit_rule *rule, struct text *text, struct emit_error *error)
+{
+    struct unit unit = {.keys = {.count = 0}};
+    struct arguments arguments = {.count = 0};
+    struct text folder = {.size = 0};
+    int result = -1;
+    char tasks[16];
+
+    if (check_values(settings, rule, error) < 0 ||
+        make_arguments(settings, conf, rule, &arguments, error) < 0)
+        goto done;
+    unit_begin(&unit, settings, rule);
+    add_command(settings, rule, &arguments, &unit.more);
+    if (is_file(settings->log))
+        add_log_folder(settings->log, &folder);
+    unit.more.no_memory |= folder.no_memory;
+    // Each worker may have a thread that looks a name up.
+    snprintf(tasks, sizeof tasks, "%ld",
+             2 * (settings->wait ? rule->rule->options.number[OPTION_MAX] : 1) + 16);
+    add_key(&unit.keys, "exec", unit.more.bytes);
+    add_key(&unit.keys, "user", settings->user);
+    add_key(&unit.keys, "tasks", tasks);
+    add_key(&unit.keys, "conflicts", settings->wait ? "rinetd.service" : "");
+    add_key(&unit.keys, "success", settings->wait ? "" : "1");
+    add_key(&unit.keys, "restart", settings->wait ? "on-failure" : "");
+    add_key(&unit.keys, "restart-pause", settings->wait ? "1s" : "");
+    add_key(&unit.keys, "log-folder", folder.bytes);
+    add_sandbox_keys(&unit.keys, settings, rule);
+    result = unit_end(&unit, settings, "systemd-service", text, error);
+done:
+    text->no_memory |= arguments.text.no_memory;
+    free(arguments.text.bytes);
+    free(folder.bytes);
+    return result;
 }

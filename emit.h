@@ -13,11 +13,15 @@
 
 #include "conf.h"
 #include "host.h"
+#include "text.h"
 
-enum emit_format { EMIT_XINETD, EMIT_INETD };
+enum emit_format { EMIT_XINETD, EMIT_INETD, EMIT_SYSTEMD };
 
 // The longest name of a service, its NUL included: "rinetd-tcp-", an address, '-', a port.
 #define EMIT_NAME_MAX 64
+
+// The same of a systemd unit: a service's name, ".socket", or "@" and ".service".
+#define EMIT_FILE_MAX (EMIT_NAME_MAX + 10)
 
 struct emit_template {
     const char *name; // "xinetd-head"; NULL ends a list
@@ -30,6 +34,7 @@ extern const struct emit_template emit_templates[];
 // What all rules have in common.
 struct emit_settings {
     enum emit_format format;
+    bool wait;                             // the relay gets the listening socket
     const struct emit_template *templates; // asked before emit_templates; may be NULL
     const char *config;                    // where the configuration came from, for the reader
     const char *user;
@@ -49,13 +54,6 @@ struct emit_rule {
     char name[EMIT_NAME_MAX];
 };
 
-// A text that grows. Starts zeroed; free(bytes) ends it. Always has a NUL after its bytes.
-struct emit_text {
-    char *bytes;
-    size_t size, capacity;
-    bool no_memory; // an allocation failed, and the text is not whole
-};
-
 enum emit_error_kind {
     EMIT_OK,
     EMIT_BAD_RULE,     // the target cannot say what the rule says
@@ -70,21 +68,30 @@ struct emit_error {
     char what[256];
 };
 
-void emit_append(struct emit_text *text, const char *bytes, size_t size);
-
 // How many bytes the global access lists of CONF take in every entry.
 size_t emit_globals_size(const struct conf *conf);
 
 // Puts the service's name into RULE: of A-Za-z0-9._- alone, from protocol, address and port.
 void emit_name(struct emit_rule *rule);
 
-// Appends what stands before all rules, the entry of RULE, or what stands after all rules. CONF
-// gives the global access lists. Returns 0, or -1 with ERROR filled in and TEXT as it was.
-int emit_head(const struct emit_settings *settings, struct emit_text *text,
-              struct emit_error *error);
+// Appends what stands before all rules, the entry of RULE, or what stands after all rules, for
+// formats that have all rules in one file. CONF gives the global access lists. Returns 0, or -1
+// with ERROR filled in and TEXT as it was.
+int emit_head(const struct emit_settings *settings, struct text *text, struct emit_error *error);
 int emit_entry(const struct emit_settings *settings, const struct conf *conf,
-               const struct emit_rule *rule, struct emit_text *text, struct emit_error *error);
-int emit_foot(const struct emit_settings *settings, struct emit_text *text,
-              struct emit_error *error);
+               const struct emit_rule *rule, struct text *text, struct emit_error *error);
+int emit_foot(const struct emit_settings *settings, struct text *text, struct emit_error *error);
+
+// Append the two units that systemd has of RULE; results as above.
+int emit_socket(const struct emit_settings *settings, const struct emit_rule *rule,
+                struct text *text, struct emit_error *error);
+int emit_service(const struct emit_settings *settings, const struct conf *conf,
+                 const struct emit_rule *rule, struct text *text, struct emit_error *error);
+
+// The names of the files that they belong into. A service for each connection is a template,
+// "NAME@.service", which systemd finds by its socket's name.
+void emit_socket_name(const struct emit_rule *rule, char name[static EMIT_FILE_MAX]);
+void emit_service_name(const struct emit_settings *settings, const struct emit_rule *rule,
+                       char name[static EMIT_FILE_MAX]);
 
 #endif

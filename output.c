@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: ISC
 #include "output.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "conf.h"
 #include "source.h"
 
 // How far into a file its mark may stand.
 #define MARK_WITHIN 512
+
+#define TEMPORARY ".rinetd-gen.XXXXXX"
 
 static int write_all(int fd, const char *bytes, size_t size)
 {
@@ -42,38 +45,81 @@ static void sync_folder(const char *dir)
     close(fd);
 }
 
-static int replace(const char *dir, const char *path, const char *text, size_t size)
+static bool is_written(const struct output_step *step)
 {
-    char *temporary;
+    return step->change == OUTPUT_CREATED || step->change == OUTPUT_REPLACED;
+}
+
+// Puts SIZE bytes into a new temporary file of STEP's, with its mode and, where it has one, owner.
+static int stage(const struct output_plan *plan, struct output_step *step, const char *text,
+                 size_t size)
+{
     int fd, saved;
 
-    if (asprintf(&temporary, "%s/.rinetd-gen.XXXXXX", dir) < 0)
+    if (asprintf(&step->temporary, "%s/" TEMPORARY, plan->dir) < 0) {
+        step->temporary = NULL;
         return -1;
-    fd = mkostemp(temporary, O_CLOEXEC);
+    }
+    fd = mkostemp(step->temporary, O_CLOEXEC);
     if (fd < 0) {
-        free(temporary);
+        free(step->temporary);
+        step->temporary = NULL;
         return -1;
     }
-    if (write_all(fd, text, size) < 0 || fchmod(fd, 0644) < 0 || fsync(fd) < 0)
+    // Only root can give a file away, and nobody else has to.
+    if (step->done && geteuid() == 0 && fchown(fd, step->uid, step->gid) < 0)
         goto failed;
-    if (close(fd) < 0) {
-        fd = -1;
+    if (write_all(fd, text, size) < 0 || fchmod(fd, step->done ? step->mode : 0644) < 0 ||
+        fsync(fd) < 0)
         goto failed;
-    }
-    fd = -1;
-    if (rename(temporary, path) < 0)
-        goto failed;
-    free(temporary);
-    sync_folder(dir);
-    return 0;
+    return close(fd);
 failed:
     saved = errno;
-    if (fd >= 0)
-        close(fd);
-    unlink(temporary);
-    free(temporary);
+    close(fd);
     errno = saved;
     return -1;
+}
+
+static int move_in(const struct output_plan *plan, struct output_step *step)
+{
+    char *path;
+    int result;
+
+    if (asprintf(&path, "%s/%s", plan->dir, step->name) < 0)
+        return -1;
+    result = rename(step->temporary, path);
+    free(path);
+    if (result < 0)
+        return -1;
+    free(step->temporary);
+    step->temporary = NULL;
+    return 0;
+}
+
+static int move_out(const struct output_plan *plan, const struct output_step *step)
+{
+    char *path;
+    int result;
+
+    if (asprintf(&path, "%s/%s", plan->dir, step->name) < 0)
+        return -1;
+    result = unlink(path);
+    free(path);
+    return result < 0 && errno != ENOENT ? -1 : 0;
+}
+
+static void drop_temporaries(struct output_plan *plan)
+{
+    int saved = errno;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (!plan->step[i].temporary)
+            continue;
+        unlink(plan->step[i].temporary);
+        free(plan->step[i].temporary);
+        plan->step[i].temporary = NULL;
+    }
+    errno = saved;
 }
 
 bool output_is_marked(const char *bytes, size_t size)
@@ -86,31 +132,228 @@ bool output_is_marked(const char *bytes, size_t size)
     return mark && (mark == bytes || mark[-1] == '\n');
 }
 
-enum output_change output_write(const char *dir, const char *name, const char *text, size_t size)
+// Fills in what is there now. Returns 0, or -1 with errno.
+static int look(const struct output_plan *plan, struct output_step *step)
 {
-    enum output_change change = OUTPUT_FAILED;
-    struct conf_source before = {.size = 0};
     struct stat status;
     char *path;
+    int result = 0;
 
-    if (asprintf(&path, "%s/%s", dir, name) < 0)
-        return OUTPUT_FAILED;
+    if (asprintf(&path, "%s/%s", plan->dir, step->name) < 0)
+        return -1;
     if (lstat(path, &status) < 0) {
-        if (errno == ENOENT && replace(dir, path, text, size) == 0)
-            change = OUTPUT_CREATED;
+        step->change = OUTPUT_CREATED;
+        result = errno == ENOENT ? 0 : -1;
     } else if (!S_ISREG(status.st_mode)) {
-        change = OUTPUT_FOREIGN;
-    } else if (source_read(path, &before) == 0) {
-        if (!output_is_marked(before.bytes, before.size))
-            change = OUTPUT_FOREIGN;
-        else if (before.size == size && memcmp(before.bytes, text, size) == 0)
-            change = OUTPUT_SAME;
-        else if (replace(dir, path, text, size) == 0)
-            change = OUTPUT_REPLACED;
+        step->change = OUTPUT_FOREIGN;
+    } else if (source_read(path, &step->before) < 0) {
+        result = -1;
+    } else {
+        step->mode = status.st_mode & 07777;
+        step->uid = status.st_uid;
+        step->gid = status.st_gid;
+        if (!output_is_marked(step->before.bytes, step->before.size))
+            step->change = OUTPUT_FOREIGN;
+        else if (!step->text)
+            step->change = OUTPUT_REMOVED;
+        else if (step->before.size == step->size &&
+                 memcmp(step->before.bytes, step->text, step->size) == 0)
+            step->change = OUTPUT_SAME;
+        else
+            step->change = OUTPUT_REPLACED;
     }
-    source_free(&before);
     free(path);
-    return change;
+    return result;
+}
+
+static bool is_wanted(const struct output_file *files, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(files[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool matches(const char *const *patterns, const char *name)
+{
+    for (; patterns && *patterns; patterns++)
+        if (fnmatch(*patterns, name, FNM_PERIOD) == 0)
+            return true;
+    return false;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct output_step *x = a, *y = b;
+
+    return strcmp(x->name, y->name);
+}
+
+// Takes the next step, for NAME. It is dropped again by its maker if there is nothing to do.
+static struct output_step *add_step(struct output_plan *plan, const char *name)
+{
+    struct output_step *grown;
+
+    grown = reallocarray(plan->step, plan->count + 1, sizeof *grown);
+    if (!grown)
+        return NULL;
+    plan->step = grown;
+    grown += plan->count;
+    memset(grown, 0, sizeof *grown);
+    grown->name = strdup(name);
+    if (!grown->name)
+        return NULL;
+    plan->count++;
+    return grown;
+}
+
+static int add_leftover(struct output_plan *plan, const char *name)
+{
+    struct output_step *step = add_step(plan, name);
+
+    if (!step)
+        return -1;
+    if (look(plan, step) < 0) {
+        plan->failed = step->name;
+        return -1;
+    }
+    if (step->change == OUTPUT_REMOVED) {
+        plan->changes++;
+        return 0;
+    }
+    source_free(&step->before);
+    free(step->name);
+    plan->count--;
+    return 0;
+}
+
+static int add_leftovers(struct output_plan *plan, const struct output_file *files, size_t count,
+                         const char *const *patterns)
+{
+    DIR *dir = opendir(plan->dir);
+    const struct dirent *entry;
+    int result = 0, saved;
+
+    if (!dir)
+        return -1;
+    while (result == 0 && (errno = 0, entry = readdir(dir)))
+        if (matches(patterns, entry->d_name) && !is_wanted(files, count, entry->d_name))
+            result = add_leftover(plan, entry->d_name);
+    saved = errno;
+    if (result == 0 && saved != 0)
+        result = -1;
+    closedir(dir);
+    errno = saved;
+    if (plan->count > count)
+        qsort(plan->step + count, plan->count - count, sizeof *plan->step, compare_names);
+    return result;
+}
+
+int output_plan(struct output_plan *plan, const char *dir, const struct output_file *files,
+                size_t count, const char *const *leftovers)
+{
+    plan->dir = dir;
+    for (size_t i = 0; i < count; i++) {
+        struct output_step *step = add_step(plan, files[i].name);
+
+        if (!step)
+            return -1;
+        step->text = files[i].text;
+        step->size = files[i].size;
+        if (look(plan, step) < 0) {
+            plan->failed = step->name;
+            return -1;
+        }
+        plan->foreign += step->change == OUTPUT_FOREIGN;
+        plan->changes += is_written(step);
+        if (step->change != OUTPUT_REPLACED)
+            source_free(&step->before); // nothing to be put back
+    }
+    return leftovers ? add_leftovers(plan, files, count, leftovers) : 0;
+}
+
+// Returns 0, or -1 with errno and the step in question in plan->failed.
+static int commit_all(struct output_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        struct output_step *step = &plan->step[i];
+
+        plan->failed = step->name;
+        if (is_written(step) && stage(plan, step, step->text, step->size) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < plan->count; i++) {
+        struct output_step *step = &plan->step[i];
+
+        plan->failed = step->name;
+        if (is_written(step) && move_in(plan, step) < 0)
+            return -1;
+        if (step->change == OUTPUT_REMOVED && move_out(plan, step) < 0)
+            return -1;
+        step->done = is_written(step) || step->change == OUTPUT_REMOVED;
+    }
+    plan->failed = NULL;
+    return 0;
+}
+
+int output_commit(struct output_plan *plan)
+{
+    const char *failed;
+    int saved;
+
+    if (commit_all(plan) == 0) {
+        if (plan->changes > 0)
+            sync_folder(plan->dir);
+        return 0;
+    }
+    saved = errno;
+    failed = plan->failed;
+    // What is not needed any more gives way first: the disk may be full.
+    drop_temporaries(plan);
+    output_revert(plan);
+    plan->failed = failed;
+    errno = saved;
+    return -1;
+}
+
+int output_revert(struct output_plan *plan)
+{
+    int error = 0;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        struct output_step *step = &plan->step[i];
+        int result;
+
+        if (!step->done)
+            continue;
+        if (step->change == OUTPUT_CREATED)
+            result = move_out(plan, step);
+        else
+            result = stage(plan, step, step->before.bytes, step->before.size) < 0
+                         ? -1
+                         : move_in(plan, step);
+        if (result < 0) {
+            error = errno;
+            plan->failed = step->name;
+        } else {
+            step->done = false;
+        }
+    }
+    drop_temporaries(plan);
+    sync_folder(plan->dir);
+    errno = error;
+    return error ? -1 : 0;
+}
+
+void output_plan_free(struct output_plan *plan)
+{
+    drop_temporaries(plan);
+    for (size_t i = 0; i < plan->count; i++) {
+        source_free(&plan->step[i].before);
+        free(plan->step[i].name);
+    }
+    free(plan->step);
+    memset(plan, 0, sizeof *plan);
 }
 
 int output_create_log(const char *path, uid_t uid, gid_t gid)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 //
-// output: generated files, written so that a reader sees the old one or the new one, whole.
+// output: generated files in a folder, planned, written together, and taken back where need be; so
+// that a reader sees the old one or the new one, whole.
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
@@ -8,19 +9,65 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "conf.h"
+
 // Begins one of the first lines of every generated file: one without it is not ours to replace.
 #define OUTPUT_MARK "# Made by rinetd-gen"
 
 // Whether SIZE bytes of a file have the mark where it is looked for.
 bool output_is_marked(const char *bytes, size_t size);
 
-enum output_change { OUTPUT_SAME, OUTPUT_CREATED, OUTPUT_REPLACED, OUTPUT_FOREIGN, OUTPUT_FAILED };
+// A file that is to be.
+struct output_file {
+    const char *name;
+    const char *text;
+    size_t size;
+};
 
-// Makes the file NAME in the folder DIR hold the SIZE bytes at TEXT, mode 0644, by a temporary file
-// with a dot in its name, which xinetd passes over, fsync(2) and rename(2). A file with that
-// content already is left untouched. OUTPUT_FOREIGN: there is one without OUTPUT_MARK; it stays.
-// OUTPUT_FAILED: errno tells.
-enum output_change output_write(const char *dir, const char *name, const char *text, size_t size);
+enum output_change { OUTPUT_SAME, OUTPUT_CREATED, OUTPUT_REPLACED, OUTPUT_REMOVED, OUTPUT_FOREIGN };
+
+// What becomes of one file.
+struct output_step {
+    char *name;
+    enum output_change change;
+    const char *text; // the file's from now on, owned by the caller; NULL: OUTPUT_REMOVED
+    size_t size;
+    struct conf_source before; // what OUTPUT_REPLACED and OUTPUT_REMOVED take away
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+    char *temporary; // the path of the new one on its way
+    bool done;
+};
+
+// Starts zeroed; output_plan_free() ends it.
+struct output_plan {
+    const char *dir;
+    struct output_step *step; // the files in their order, then those to be removed, by name
+    size_t count;
+    size_t changes;     // steps that are neither OUTPUT_SAME nor OUTPUT_FOREIGN
+    size_t foreign;     // files that are wanted where something else is
+    const char *failed; // after an error: the step's name, or NULL if it was DIR itself
+};
+
+// Finds out what it takes that DIR holds the COUNT FILEs, and none of ours besides: a regular file
+// with OUTPUT_MARK whose name matches one of LEFTOVERS, fnmatch(3) patterns up to a NULL, is to be
+// removed. Whatever else lies there is not looked at. DIR and the texts must stay valid. Returns 0,
+// or -1 with errno and PLAN->failed.
+int output_plan(struct output_plan *plan, const char *dir, const struct output_file *files,
+                size_t count, const char *const *leftovers);
+
+// Does it, where PLAN->foreign is 0: each new file has mode 0644 and comes by a temporary one with
+// a dot in its name, which xinetd and systemd pass over, fsync(2) and rename(2); no file changes
+// before all of them are on the disk. Returns 0, or -1 with errno and PLAN->failed, with the folder
+// as it was.
+int output_commit(struct output_plan *plan);
+
+// Puts back what output_commit() has changed. Returns 0, or -1 with errno and PLAN->failed, the
+// last file of which that failed.
+int output_revert(struct output_plan *plan);
+
+void output_plan_free(struct output_plan *plan);
 
 // Creates PATH, empty, mode 0640, owned by UID and GID, unless it exists. Returns 1 when it was
 // created, 0 when it was there, -1 with errno.

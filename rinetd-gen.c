@@ -3,7 +3,6 @@
 // rinetd-gen: rinetd.conf in, entries for a superserver out. See rinetd-gen(8).
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +14,9 @@
 #include "check.h"
 #include "conf.h"
 #include "emit.h"
+#include "entries.h"
 #include "launch.h"
+#include "logfile.h"
 #include "output.h"
 #include "site.h"
 #include "source.h"
@@ -24,9 +25,11 @@
 #define USER          "rinetd"
 #define WRAP_NAME     "rinetd-relay"
 #define USER_NAME_MAX 64
-#define LINKS_MAX     8 // followed from a log file
 
 enum { EXIT_CONVERTED = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
+
+// Who accepts connections.
+enum mode { MODE_OF_FORMAT, MODE_NOWAIT, MODE_WAIT };
 
 // What the command line says.
 struct gen {
@@ -39,6 +42,7 @@ struct gen {
     const char *templates_dir;
     struct emit_template *templates;
     enum emit_format format;
+    enum mode mode;
     bool check_only, run, strict, wrap_all;
 };
 
@@ -51,7 +55,7 @@ struct job {
     char *log; // settings.log, where it had to be made up
     struct emit_rule *rules;
     size_t count;
-    struct emit_text text;
+    struct entries entries;
     size_t warnings;
 };
 
@@ -103,156 +107,12 @@ static void print_messages(struct job *job)
     }
 }
 
-static bool is_standard_stream(const char *path)
-{
-    static const char *const streams[] = {"/dev/stdout",     "/dev/stderr", "/proc/self/fd/1",
-                                          "/proc/self/fd/2", "/dev/fd/1",   "/dev/fd/2"};
-
-    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
-        if (strcmp(path, streams[i]) == 0)
-            return true;
-    return false;
-}
-
-// Whether PATH is a standard stream or, as in many container images, a link to one.
-static bool leads_to_stream(const char *path)
-{
-    char at[PATH_MAX], target[PATH_MAX];
-
-    snprintf(at, sizeof at, "%s", path);
-    for (int links = 0; links < LINKS_MAX && !is_standard_stream(at); links++) {
-        ssize_t length = readlink(at, target, sizeof target - 1);
-        char *slash = strrchr(at, '/');
-
-        if (length < 0)
-            return false;
-        target[length] = '\0';
-        // A relative one starts from where the link lies.
-        if (target[0] == '/' || !slash)
-            slash = at;
-        else
-            slash++;
-        snprintf(slash, sizeof at - (size_t)(slash - at), "%s", target);
-    }
-    return is_standard_stream(at);
-}
-
-// Settles where log lines go. What cannot be a log file is an error, and lines go to syslog.
-static void settle_log(struct job *job)
-{
-    struct conf *conf = job->conf;
-    const char *log = conf->log.text, *expected;
-    struct options options;
-    char *folder, buffer[80];
-
-    job->settings.log_common = conf->log_common;
-    job->settings.log = conf->log.bad ? "syslog" : log;
-    if (conf->log.bad || !log || strcmp(log, "syslog") == 0)
-        return;
-    if (leads_to_stream(log) && job->stdout_log) {
-        job->settings.log = job->stdout_log;
-    } else if (leads_to_stream(log)) {
-        conf_report(conf, CONF_ERROR, &conf->log.place,
-                    "found %s, expected a file: under xinetd and inetd the relay's standard output "
-                    "is the client; lines go to syslog",
-                    conf_quote(conf, log, strlen(log)));
-        job->settings.log = "syslog";
-    } else if (log[0] != '/' && job->stdout_log) {
-        folder = getcwd(NULL, 0);
-        if (!folder || asprintf(&job->log, "%s/%s", folder, log) < 0)
-            conf->no_memory = true;
-        else
-            job->settings.log = job->log;
-        free(folder);
-    } else if (log[0] != '/') {
-        conf_report(conf, CONF_ERROR, &conf->log.place,
-                    "found %s, expected an absolute path, or syslog: the relay has no folder that "
-                    "a relative path could start from; lines go to syslog",
-                    conf_quote(conf, log, strlen(log)));
-        job->settings.log = "syslog";
-    }
-    options_init(&options);
-    expected = options_set(&options, OPTION_LOG, job->settings.log, buffer, sizeof buffer);
-    if (expected) {
-        conf_report(conf, CONF_ERROR, &conf->log.place, "found %s, expected %s; lines go to syslog",
-                    conf_quote(conf, log, strlen(log)), expected);
-        job->settings.log = "syslog";
-    }
-}
-
 static void note_pid_file(struct job *job)
 {
     if (job->conf->pid.text && !job->stdout_log)
         conf_report(job->conf, CONF_WARNING, &job->conf->pid.place,
                     "pidlogfile has no effect here: the process to signal is the superserver's, "
                     "which has a pid file of its own");
-}
-
-// Reports why RULE was refused. Returns whether it is worth another try.
-static bool report_refusal(struct job *job, const struct emit_rule *rule,
-                           const struct emit_error *error)
-{
-    struct conf *conf = job->conf;
-    const struct conf_place *place = &rule->rule->place;
-
-    if (error->kind == EMIT_BAD_LOG) {
-        conf_report(conf, CONF_ERROR, &conf->log.place, "%s; lines go to syslog", error->what);
-        job->settings.log = "syslog";
-        return true;
-    }
-    if (error->option >= 0)
-        place = &rule->rule->option_place[error->option];
-    conf_report(conf, CONF_ERROR, error->kind == EMIT_BAD_TEMPLATE ? NULL : place, "%s",
-                error->what);
-    conf->rules[rule->rule - conf->rules].broken = true;
-    return false;
-}
-
-// The mark by which a later run knows its own file stands in every head, whatever a site's template
-// says.
-static void emit_marked_head(struct job *job)
-{
-    static const char mark[] = OUTPUT_MARK "\n";
-    struct emit_text head = {.size = 0};
-    struct emit_error error;
-
-    if (emit_head(&job->settings, &head, &error) < 0) {
-        conf_report(job->conf, CONF_ERROR, NULL, "%s", error.what);
-        job->count = 0;
-        return;
-    }
-    if (!output_is_marked(head.bytes, head.size))
-        emit_append(&job->text, mark, sizeof mark - 1);
-    emit_append(&job->text, head.bytes, head.size);
-    job->text.no_memory |= head.no_memory;
-    free(head.bytes);
-}
-
-// Makes the text of all rules; those that the target refuses are dropped from the job.
-static void emit_all(struct job *job)
-{
-    struct emit_error error;
-    size_t kept = 0;
-
-    emit_marked_head(job);
-    for (size_t i = 0; i < job->count; i++) {
-        struct emit_rule *rule = &job->rules[i];
-        int result = emit_entry(&job->settings, job->conf, rule, &job->text, &error);
-
-        if (result < 0 && report_refusal(job, rule, &error)) {
-            result = emit_entry(&job->settings, job->conf, rule, &job->text, &error);
-            if (result < 0)
-                report_refusal(job, rule, &error);
-        }
-        if (result == 0)
-            job->rules[kept++] = *rule;
-        else if (error.kind == EMIT_BAD_TEMPLATE)
-            break;
-    }
-    job->count = kept;
-    if (emit_foot(&job->settings, &job->text, &error) < 0)
-        conf_report(job->conf, CONF_ERROR, NULL, "%s", error.what);
-    job->conf->no_memory |= job->text.no_memory;
 }
 
 // Whether the log file, if there is none, is made for the user that the relays run as.
@@ -290,7 +150,15 @@ static void job_free(struct job *job)
     conf_free(job->conf);
     free(job->rules);
     free(job->log);
-    free(job->text.bytes);
+    entries_free(&job->entries);
+}
+
+// Whether the relay is to accept connections, rather than the superserver.
+static bool accepts_itself(const struct gen *gen)
+{
+    if (gen->mode == MODE_OF_FORMAT)
+        return gen->format == EMIT_SYSTEMD;
+    return gen->mode == MODE_WAIT;
 }
 
 // Reads and converts the configuration and prints what is to be said of it. Returns an exit status,
@@ -308,6 +176,7 @@ static int convert(struct job *job)
     }
     job->conf = conf_parse(&source, &source_reader);
     job->settings = (struct emit_settings){.format = gen->format,
+                                           .wait = accepts_itself(gen),
                                            .templates = gen->templates,
                                            .config = source.name,
                                            .user = gen->user,
@@ -319,11 +188,11 @@ static int convert(struct job *job)
         source_free(&source);
         return fail_memory();
     }
-    settle_log(job);
+    logfile_settle(job->conf, &job->settings, job->stdout_log, &job->log);
     note_pid_file(job);
     job->settings.globals_size = emit_globals_size(job->conf);
     job->count = check_rules(job->conf, gen->wrap_all ? WRAP_NAME : NULL, job->rules);
-    emit_all(job);
+    job->entries = entries_make(job->conf, &job->settings, job->rules, &job->count);
     source_free(&source);
     site_check(job->conf, &(struct site){.settings = &job->settings,
                                          .rules = job->rules,
@@ -431,32 +300,99 @@ static int explain(const struct job *job)
     return fflush(stdout) == 0 ? 0 : -1;
 }
 
+static void print_path(const char *dir, const char *name)
+{
+    print_escaped(stderr, dir);
+    if (name) {
+        putc('/', stderr);
+        print_escaped(stderr, name);
+    }
+}
+
+// Returns an exit status.
+static int fail_in_folder(const char *dir, const char *name)
+{
+    int error = errno;
+
+    fputs(PROGRAM ": unable to write ", stderr);
+    print_path(dir, name);
+    fprintf(stderr, ": %s\n", strerror(error));
+    return EXIT_SYSTEM;
+}
+
+static int refuse_foreign(const struct output_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->step[i].change != OUTPUT_FOREIGN)
+            continue;
+        fputs(PROGRAM ": unable to write ", stderr);
+        print_path(plan->dir, plan->step[i].name);
+        fputs(": " PROGRAM " did not make what is there (it is no regular file, or has no line "
+              "\"" OUTPUT_MARK "...\"); move it away first\n",
+              stderr);
+    }
+    return EXIT_SYSTEM;
+}
+
+static void print_changes(const struct output_plan *plan)
+{
+    static const char *const words[] = {[OUTPUT_CREATED] = "created",
+                                        [OUTPUT_REPLACED] = "changed",
+                                        [OUTPUT_REMOVED] = "removed",
+                                        [OUTPUT_SAME] = NULL,
+                                        [OUTPUT_FOREIGN] = NULL};
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (!words[plan->step[i].change])
+            continue;
+        fprintf(stderr, PROGRAM ": %s ", words[plan->step[i].change]);
+        print_path(plan->dir, plan->step[i].name);
+        putc('\n', stderr);
+    }
+}
+
+// Returns an exit status.
+static int write_plan(struct output_plan *plan)
+{
+    if (plan->foreign > 0)
+        return refuse_foreign(plan);
+    if (output_commit(plan) < 0)
+        return fail_in_folder(plan->dir, plan->failed);
+    print_changes(plan);
+    return EXIT_CONVERTED;
+}
+
+// Returns an exit status.
 static int write_folder(const struct job *job)
 {
+    static const char *const units[] = {"rinetd-tcp-*.socket", "rinetd-tcp-*.service", NULL};
     const char *dir = job->gen->output_dir;
-    const char *name = job->settings.format == EMIT_XINETD ? "rinetd" : "rinetd.inetd";
+    struct output_plan plan = {.count = 0};
+    int status;
 
-    switch (output_write(dir, name, job->text.bytes, job->text.size)) {
-    case OUTPUT_SAME:
-        return create_log(job);
-    case OUTPUT_CREATED:
-        fprintf(stderr, PROGRAM ": created %s/%s\n", dir, name);
-        return create_log(job);
-    case OUTPUT_REPLACED:
-        fprintf(stderr, PROGRAM ": changed %s/%s\n", dir, name);
-        return create_log(job);
-    case OUTPUT_FOREIGN:
-        fprintf(stderr,
-                PROGRAM ": unable to write %s/%s: " PROGRAM " did not make what is there (it is no "
-                        "regular file, or has no line \"" OUTPUT_MARK
-                        "...\"); move it away first\n",
-                dir, name);
-        return EXIT_SYSTEM;
-    case OUTPUT_FAILED:
-        break;
+    if (output_plan(&plan, dir, job->entries.file, job->entries.count,
+                    job->settings.format == EMIT_SYSTEMD ? units : NULL) < 0)
+        status = fail_in_folder(dir, plan.failed);
+    else
+        status = write_plan(&plan);
+    output_plan_free(&plan);
+    return status == EXIT_CONVERTED ? create_log(job) : status;
+}
+
+// Several files as `systemctl cat` shows them.
+static int write_output(const struct job *job)
+{
+    for (size_t i = 0; i < job->entries.count; i++) {
+        const struct output_file *file = &job->entries.file[i];
+
+        if (job->settings.format == EMIT_SYSTEMD)
+            printf("%s# %s\n", i ? "\n" : "", file->name);
+        if (fwrite(file->text, 1, file->size, stdout) != file->size)
+            break;
     }
-    fprintf(stderr, PROGRAM ": unable to write %s/%s: %s\n", dir, name, strerror(errno));
-    return EXIT_SYSTEM;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_CONVERTED;
+    return fail("write", "standard output");
 }
 
 static int generate(const struct gen *gen)
@@ -473,9 +409,7 @@ static int generate(const struct gen *gen)
         if (status == EXIT_CONVERTED)
             written = write_folder(&job);
     } else if (status == EXIT_CONVERTED || !gen->strict) {
-        if (fwrite(job.text.bytes, 1, job.text.size, stdout) != job.text.size ||
-            fflush(stdout) != 0)
-            written = fail("write", "standard output");
+        written = write_output(&job);
     }
     job_free(&job);
     return written == EXIT_CONVERTED ? status : written;
@@ -536,8 +470,8 @@ static bool describe_services(struct launched *launched)
                                                         .listener = launched->texts[i * 2 + 1],
                                                         .v6only = rule->v6only};
     }
-    launched->config = (struct launch_config){.text = job->text.bytes,
-                                              .size = job->text.size,
+    launched->config = (struct launch_config){.text = job->entries.file[0].text,
+                                              .size = job->entries.file[0].size,
                                               .service = launched->services,
                                               .count = job->count,
                                               .pid_file = job->conf->pid.text};
@@ -621,26 +555,31 @@ static int load_templates(struct gen *gen)
 
 static void print_usage(FILE *to)
 {
-    fputs("usage: " PROGRAM " [options] > /etc/xinetd.d/rinetd\n"
-          "\n"
-          "Turns rinetd.conf into entries for a superserver.\n"
-          "\n"
-          "  -c, --config FILE      the configuration, - for standard input; default " CONFIG_PATH
-          "\n"
-          "  -f, --format NAME      xinetd (default) or inetd\n"
-          "  -m, --mode NAME        nowait (default): one process for each connection\n"
-          "  -o, --output-dir DIR   write DIR/rinetd (xinetd) or DIR/rinetd.inetd (inetd)\n"
-          "  -n, --check            check only: diagnostics and exit status\n"
-          "  -T, --explain ADDRESS  say which rules would let a client from there in, and why\n"
-          "  -R, --run              run the configuration under a private xinetd\n"
-          "  -r, --relay PATH       the relay; default " RELAY_PATH "\n"
-          "  -u, --user NAME        the user that the relay runs as; default " USER "\n"
-          "      --strict           a warning counts as an error\n"
-          "      --wrap             every rule asks TCP wrappers, as " WRAP_NAME "\n"
-          "      --templates DIR    the site's own templates\n"
-          "  -h, --help             print this\n"
-          "  -V, --version          print the version\n",
-          to);
+    fputs(
+        "usage: " PROGRAM " [options] > /etc/xinetd.d/rinetd\n"
+        "\n"
+        "Turns rinetd.conf into entries for a superserver.\n"
+        "\n"
+        "  -c, --config FILE      the configuration, - for standard input; default " CONFIG_PATH
+        "\n"
+        "  -f, --format NAME      xinetd (default), systemd or inetd\n"
+        "  -m, --mode NAME        nowait: the superserver accepts, and starts the relay for each\n"
+        "                         connection; default for xinetd and inetd\n"
+        "                         wait: the relay accepts by itself, and ends when it is idle;\n"
+        "                         default for systemd\n"
+        "  -o, --output-dir DIR   write DIR/rinetd (xinetd), DIR/rinetd.inetd (inetd), or two\n"
+        "                         units for each rule (systemd)\n"
+        "  -n, --check            check only: diagnostics and exit status\n"
+        "  -T, --explain ADDRESS  say which rules would let a client from there in, and why\n"
+        "  -R, --run              run the configuration under a private xinetd\n"
+        "  -r, --relay PATH       the relay; default " RELAY_PATH "\n"
+        "  -u, --user NAME        the user that the relay runs as; default " USER "\n"
+        "      --strict           a warning counts as an error\n"
+        "      --wrap             every rule asks TCP wrappers, as " WRAP_NAME "\n"
+        "      --templates DIR    the site's own templates\n"
+        "  -h, --help             print this\n"
+        "  -V, --version          print the version\n",
+        to);
 }
 
 static int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -691,17 +630,21 @@ static int take_format(struct gen *gen, const char *name)
         gen->format = EMIT_XINETD;
     else if (strcmp(name, "inetd") == 0)
         gen->format = EMIT_INETD;
+    else if (strcmp(name, "systemd") == 0)
+        gen->format = EMIT_SYSTEMD;
     else
-        return usage_error("found format \"%s\", expected xinetd or inetd", name);
+        return usage_error("found format \"%s\", expected xinetd, inetd or systemd", name);
     return EXIT_CONVERTED;
 }
 
-static int take_mode(const char *name)
+static int take_mode(struct gen *gen, const char *name)
 {
     if (strcmp(name, "wait") == 0)
-        return usage_error("mode \"%s\" is not in this version, expected nowait", name);
-    if (strcmp(name, "nowait") != 0)
-        return usage_error("found mode \"%s\", expected nowait", name);
+        gen->mode = MODE_WAIT;
+    else if (strcmp(name, "nowait") == 0)
+        gen->mode = MODE_NOWAIT;
+    else
+        return usage_error("found mode \"%s\", expected wait or nowait", name);
     return EXIT_CONVERTED;
 }
 
@@ -721,7 +664,7 @@ static int take_options(struct gen *gen, int argc, char *argv[])
             status = take_format(gen, optarg);
             break;
         case 'm':
-            status = take_mode(optarg);
+            status = take_mode(gen, optarg);
             break;
         case 'o':
             gen->output_dir = optarg;

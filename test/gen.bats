@@ -133,9 +133,9 @@ operand
 -- -n
 -c
 --format
--f systemd
+-f Systemd
 -f XINETD
---mode=wait
+--mode=waits
 -m Nowait
 -n -T 127.0.0.1
 -o . -T 127.0.0.1

@@ -16,7 +16,7 @@ setup_file() {
     chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"
     cd "$BATS_FILE_TMPDIR" || return 1
     mkdir src
-    cp -a "$top"/{Makefile,VERSION,templates,man,examples} "$top"/*.[ch] src
+    cp -a "$top"/{Makefile,VERSION,templates,sysusers,man,examples} "$top"/*.[ch] src
     list src >src.before
     (umask 077 && packager install) >install.log 2>&1 || { cat install.log && return 1; }
     list src >src.after
@@ -57,6 +57,7 @@ without_flag() {
             echo "644 share/man/man8/$name.8"
         done
         echo 644 share/man/man5/rinetd.conf.5
+        echo 644 lib/sysusers.d/rinetd-relay.conf
         echo 644 share/rinetd-relay/examples/logrotate
         echo 644 share/rinetd-relay/examples/rinetd.conf
         for name in "$B"/src/templates/*; do

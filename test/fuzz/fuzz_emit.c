@@ -142,7 +142,7 @@ static void try_format(const struct input *in, enum emit_format format, const st
                                      .relay = "/usr/libexec/rinetd-relay",
                                      .wrap = "/usr/libexec/rinetd-wrap",
                                      .log = in->text[LOG_FILE][0] ? in->text[LOG_FILE] : NULL};
-    struct emit_text text = {.size = 0};
+    struct text text = {.size = 0};
     struct emit_error error;
 
     if (emit_head(&settings, &text, &error) == 0)

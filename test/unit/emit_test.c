@@ -16,7 +16,7 @@ static const struct emit_settings standard = {.format = EMIT_XINETD,
 struct entry {
     struct conf *conf;
     struct emit_rule rule;
-    struct emit_text text;
+    struct text text;
     struct emit_error error;
     int result;
 };
@@ -165,7 +165,7 @@ static void test_templates(void)
 static void test_head(void)
 {
     struct emit_settings settings = standard;
-    struct emit_text text = {.size = 0};
+    struct text text = {.size = 0};
     struct emit_error error;
 
     settings.config = "/etc/a\nservice evil\n{\n}\n.conf";

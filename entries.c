@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: ISC
+#include "entries.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// A conversion on its way.
+struct work {
+    struct conf *conf;
+    struct emit_settings *settings;
+    struct entries entries;
+    struct text text[2]; // of the rule at hand
+    struct emit_error error;
+};
+
+// Takes TEXT, whose memory becomes the list's, as the next file. Returns where its name goes.
+static char *add_file(struct work *work, struct text *text)
+{
+    static const char mark[] = OUTPUT_MARK "\n";
+    size_t at = work->entries.count++;
+    struct text marked = {.size = 0};
+
+    if (!output_is_marked(text->bytes, text->size)) {
+        text_append_string(&marked, mark);
+        text_append(&marked, text->bytes ? text->bytes : "", text->size);
+        marked.no_memory |= text->no_memory;
+        free(text->bytes);
+        *text = marked;
+    }
+    work->conf->no_memory |= text->no_memory;
+    work->entries.text[at] = *text;
+    work->entries.file[at] = (struct output_file){
+        .name = work->entries.name[at], .text = text->bytes, .size = text->size};
+    *text = (struct text){.size = 0};
+    return work->entries.name[at];
+}
+
+// Reports why RULE was refused. Returns whether it is worth another try.
+static bool report_refusal(struct work *work, const struct emit_rule *rule)
+{
+    const struct emit_error *error = &work->error;
+    const struct conf_place *place = &rule->rule->place;
+    struct conf *conf = work->conf;
+
+    if (error->kind == EMIT_BAD_LOG) {
+        conf_report(conf, CONF_ERROR, &conf->log.place, "%s; lines go to syslog", error->what);
+        work->settings->log = "syslog";
+        return true;
+    }
+    if (error->option >= 0)
+        place = &rule->rule->option_place[error->option];
+    conf_report(conf, CONF_ERROR, error->kind == EMIT_BAD_TEMPLATE ? NULL : place, "%s",
+                error->what);
+    conf->rules[rule->rule - conf->rules].broken = true;
+    return false;
+}
+
+// Appends what RULE becomes to the texts at hand. For systemd they are its own.
+static int emit(struct work *work, const struct emit_rule *rule)
+{
+    if (work->settings->format != EMIT_SYSTEMD)
+        return emit_entry(work->settings, work->conf, rule, &work->text[0], &work->error);
+    text_cut(&work->text[0], 0);
+    text_cut(&work->text[1], 0);
+    if (emit_socket(work->settings, rule, &work->text[0], &work->error) < 0)
+        return -1;
+    return emit_service(work->settings, work->conf, rule, &work->text[1], &work->error);
+}
+
+static void keep(struct work *work, const struct emit_rule *rule)
+{
+    if (work->settings->format != EMIT_SYSTEMD)
+        return;
+    emit_socket_name(rule, add_file(work, &work->text[0]));
+    emit_service_name(work->settings, rule, add_file(work, &work->text[1]));
+}
+
+// Says what has no effect, and does no harm.
+static void note(struct work *work, const struct emit_rule *rule)
+{
+    const struct conf_rule *source = rule->rule;
+
+    if (!work->settings->wait && source->options.text[OPTION_LINGER])
+        conf_report(work->conf, CONF_WARNING, &source->option_place[OPTION_LINGER],
+                    "\"linger\" has no effect here: with --mode=nowait the relay ends with its "
+                    "connection");
+}
+
+// Converts the rules, and drops those that the target refuses.
+static void emit_all(struct work *work, struct emit_rule *rules, size_t *count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < *count; i++) {
+        struct emit_rule *rule = &rules[i];
+        int result = emit(work, rule);
+
+        if (result < 0 && report_refusal(work, rule)) {
+            result = emit(work, rule);
+            if (result < 0)
+                report_refusal(work, rule);
+        }
+        if (result == 0) {
+            keep(work, rule);
+            note(work, rule);
+            rules[kept++] = *rule;
+        } else if (work->error.kind == EMIT_BAD_TEMPLATE) {
+            break;
+        }
+    }
+    *count = kept;
+}
+
+static bool make_room(struct entries *entries, size_t files)
+{
+    entries->file = calloc(files, sizeof *entries->file);
+    entries->name = calloc(files, sizeof *entries->name);
+    entries->text = calloc(files, sizeof *entries->text);
+    return entries->file && entries->name && entries->text;
+}
+
+// All rules in one file.
+static void emit_one_file(struct work *work, struct emit_rule *rules, size_t *count)
+{
+    if (emit_head(work->settings, &work->text[0], &work->error) < 0) {
+        conf_report(work->conf, CONF_ERROR, NULL, "%s", work->error.what);
+        *count = 0;
+    }
+    emit_all(work, rules, count);
+    if (emit_foot(work->settings, &work->text[0], &work->error) < 0)
+        conf_report(work->conf, CONF_ERROR, NULL, "%s", work->error.what);
+    strcpy(add_file(work, &work->text[0]),
+           work->settings->format == EMIT_XINETD ? "rinetd" : "rinetd.inetd");
+}
+
+struct entries entries_make(struct conf *conf, struct emit_settings *settings,
+                            struct emit_rule *rules, size_t *count)
+{
+    struct work work = {.conf = conf, .settings = settings};
+
+    if (!make_room(&work.entries, *count * 2 + 1))
+        conf->no_memory = true;
+    else if (settings->format == EMIT_SYSTEMD)
+        emit_all(&work, rules, count);
+    else
+        emit_one_file(&work, rules, count);
+    for (size_t i = 0; i < 2; i++) {
+        conf->no_memory |= work.text[i].no_memory;
+        free(work.text[i].bytes);
+    }
+    return work.entries;
+}
+
+void entries_free(struct entries *entries)
+{
+    for (size_t i = 0; i < entries->count; i++)
+        free(entries->text[i].bytes);
+    free(entries->text);
+    free(entries->name);
+    free(entries->file);
+}

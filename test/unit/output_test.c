@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: ISC
+//
+// A folder before and after, in folders of its own below TMPDIR. A full disk is a limit on the size
+// of files here, and a small file system in test/gen.bats.
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define OLD   OUTPUT_MARK "\nold\n"
+#define NEW   OUTPUT_MARK "\nnew\n"
+#define OTHER "somebody else's\n"
+
+static const char *const leftovers[] = {"ours-*.socket", "ours-*.service", NULL};
+static char folder[4096];
+
+static const char *in_folder(const char *name)
+{
+    static char path[8192];
+
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void put(const char *name, const char *text, mode_t mode)
+{
+    FILE *file = fopen(in_folder(name), "we");
+
+    if (!file || fputs(text, file) < 0 || fclose(file) != 0 || chmod(in_folder(name), mode) < 0)
+        perror(name);
+}
+
+// Whether NAME holds TEXT; NULL: is not there.
+static bool holds(const char *name, const char *text)
+{
+    char have[4096];
+    FILE *file = fopen(in_folder(name), "re");
+    size_t size;
+
+    if (!file)
+        return !text && errno == ENOENT;
+    size = fread(have, 1, sizeof have - 1, file);
+    fclose(file);
+    have[size] = '\0';
+    return text && strcmp(have, text) == 0;
+}
+
+static void fresh_folder(void)
+{
+    const char *base = getenv("TMPDIR");
+    char command[8192];
+
+    if (folder[0]) {
+        snprintf(command, sizeof command, "rm -rf '%s'", folder);
+        if (system(command) != 0)
+            perror(command);
+    }
+    snprintf(folder, sizeof folder, "%s/output_test.XXXXXX", base ? base : "/tmp");
+    if (!mkdtemp(folder))
+        perror(folder);
+}
+
+static size_t files_in_folder(void)
+{
+    char command[8192];
+    FILE *list;
+    size_t count = 0;
+
+    snprintf(command, sizeof command, "ls -A '%s'", folder);
+    list = popen(command, "re");
+    for (int c; list && (c = getc(list)) != EOF;)
+        count += c == '\n';
+    if (list)
+        pclose(list);
+    return count;
+}
+
+static struct output_file file(const char *name, const char *text)
+{
+    return (struct output_file){name, text, strlen(text)};
+}
+
+static enum output_change change_of(const struct output_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        if (strcmp(plan->step[i].name, name) == 0)
+            return plan->step[i].change;
+    return (enum output_change) - 1;
+}
+
+static void put_all(void)
+{
+    fresh_folder();
+    put("ours-same.socket", NEW, 0644);
+    put("ours-old.socket", OLD, 0600);
+    put("ours-gone.service", OLD, 0640);
+    put("ours-gone.socket", OLD, 0644);
+    put("ours-foreign.socket", OTHER, 0644);
+    put("theirs-gone.socket", OLD, 0644);
+    put("ours-gone.timer", OLD, 0644);
+    if (symlink("/dev/null", in_folder("ours-link.socket")) < 0 ||
+        symlink("ours-gone.socket", in_folder("ours-marked.socket")) < 0 ||
+        mkdir(in_folder("ours-folder.service"), 0755) < 0)
+        perror(folder);
+}
+
+static bool is_as_put(void)
+{
+    struct stat status;
+
+    return holds("ours-same.socket", NEW) && holds("ours-old.socket", OLD) &&
+           holds("ours-new.socket", NULL) && holds("ours-gone.service", OLD) &&
+           holds("ours-gone.socket", OLD) && holds("ours-foreign.socket", OTHER) &&
+           files_in_folder() == 10 && stat(in_folder("ours-old.socket"), &status) == 0 &&
+           (status.st_mode & 07777) == 0600 && stat(in_folder("ours-gone.service"), &status) == 0 &&
+           (status.st_mode & 07777) == 0640;
+}
+
+static void test_plan(void)
+{
+    const struct output_file files[] = {file("ours-same.socket", NEW), file("ours-old.socket", NEW),
+                                        file("ours-new.socket", NEW)};
+    struct output_plan plan = {.count = 0};
+    struct stat status;
+
+    put_all();
+    test_ok(output_plan(&plan, folder, files, 3, leftovers) == 0, "plan: made");
+    test_ok(change_of(&plan, "ours-same.socket") == OUTPUT_SAME, "plan: the same");
+    test_ok(change_of(&plan, "ours-old.socket") == OUTPUT_REPLACED, "plan: another text");
+    test_ok(change_of(&plan, "ours-new.socket") == OUTPUT_CREATED, "plan: a new one");
+    test_ok(plan.count == 5 && strcmp(plan.step[3].name, "ours-gone.service") == 0 &&
+                strcmp(plan.step[4].name, "ours-gone.socket") == 0 &&
+                plan.step[4].change == OUTPUT_REMOVED,
+            "plan: two of ours are to go, sorted, and nobody else's");
+    test_ok(plan.changes == 4 && plan.foreign == 0, "plan: the counts");
+    test_ok(is_as_put(), "plan: nothing is touched");
+    test_ok(output_commit(&plan) == 0, "commit");
+    test_ok(holds("ours-old.socket", NEW) && holds("ours-new.socket", NEW) &&
+                holds("ours-gone.socket", NULL) && holds("ours-gone.service", NULL) &&
+                holds("ours-foreign.socket", OTHER) && holds("theirs-gone.socket", OLD) &&
+                files_in_folder() == 9,
+            "commit: what was planned, and no more");
+    test_ok(stat(in_folder("ours-old.socket"), &status) == 0 && (status.st_mode & 07777) == 0644,
+            "commit: the mode");
+    test_ok(output_revert(&plan) == 0 && is_as_put(), "revert: all is as it was");
+    output_plan_free(&plan);
+    test_ok(output_plan(&plan, folder, files, 3, NULL) == 0 && plan.count == 3,
+            "plan: without leftovers");
+    output_plan_free(&plan);
+}
+
+static void test_foreign(void)
+{
+    static const char *const names[] = {"ours-foreign.socket", "ours-link.socket",
+                                        "ours-marked.socket", "ours-folder.service"};
+
+    put_all();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct output_file files[] = {file(names[i], NEW), file("ours-new.socket", NEW)};
+        struct output_plan plan = {.count = 0};
+
+        test_ok(output_plan(&plan, folder, files, 2, leftovers) == 0 && plan.foreign == 1 &&
+                    change_of(&plan, names[i]) == OUTPUT_FOREIGN,
+                "foreign: %s", names[i]);
+        output_plan_free(&plan);
+    }
+}
+
+static void test_what_fails(void)
+{
+    const struct output_file files[] = {file("ours-old.socket", NEW), file("ours-new.socket", NEW)};
+    struct output_plan plan = {.count = 0};
+    char moved[8192];
+
+    put_all();
+    test_ok(output_plan(&plan, "/no/such/folder", files, 2, leftovers) == -1 && errno == ENOENT,
+            "failure: no folder");
+    output_plan_free(&plan);
+    output_plan(&plan, folder, files, 2, leftovers);
+    // A folder in the place of the second file, once the first one has been replaced.
+    mkdir(in_folder("ours-new.socket"), 0755);
+    test_ok(output_commit(&plan) == -1 && errno == EISDIR && plan.failed &&
+                strcmp(plan.failed, "ours-new.socket") == 0,
+            "failure: a rename tells");
+    rmdir(in_folder("ours-new.socket"));
+    test_ok(is_as_put(), "failure: what was done is undone");
+    output_plan_free(&plan);
+    output_plan(&plan, folder, files, 2, leftovers);
+    snprintf(moved, sizeof moved, "%s.moved", folder);
+    if (rename(folder, moved) < 0)
+        perror(moved);
+    test_ok(output_commit(&plan) == -1 && errno == ENOENT, "failure: the folder has vanished");
+    if (rename(moved, folder) < 0)
+        perror(moved);
+    test_ok(is_as_put(), "failure: and is as it was");
+    output_plan_free(&plan);
+}
+
+static void test_no_room(void)
+{
+    static char big[20000];
+    struct rlimit limit, small = {sizeof big / 2, sizeof big};
+    struct output_file files[10];
+    struct output_plan plan = {.count = 0};
+    char names[10][32];
+
+    put_all();
+    memset(big, 'x', sizeof big - 1);
+    memcpy(big, NEW, strlen(NEW));
+    for (int i = 0; i < 10; i++) {
+        snprintf(names[i], sizeof names[i], "ours-%d.socket", i);
+        files[i] = file(names[i], i == 5 ? big : NEW);
+    }
+    files[0].name = "ours-old.socket";
+    output_plan(&plan, folder, files, 10, leftovers);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    small.rlim_max = limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &small);
+    test_ok(output_commit(&plan) == -1 && errno == EFBIG && plan.failed &&
+                strcmp(plan.failed, "ours-5.socket") == 0,
+            "no room: the sixth of ten tells");
+    setrlimit(RLIMIT_FSIZE, &limit);
+    test_ok(is_as_put(), "no room: nothing has changed");
+    test_ok(output_commit(&plan) == 0 && holds("ours-9.socket", NEW), "no room: the next try");
+    test_ok(output_revert(&plan) == 0 && is_as_put(), "no room: taken back");
+    output_plan_free(&plan);
+}
+
+int main(void)
+{
+    test_plan();
+    test_foreign();
+    test_what_fails();
+    test_no_room();
+    fresh_folder();
+    rmdir(folder);
+    return test_end();
+}
