@@ -195,7 +195,7 @@ demo: all $(O)/peer
 
 lint:
 	$(Q)clang-format --dry-run -Werror *.c *.h test/*.c test/unit/*.[ch] test/fuzz/*.c
-	$(Q)shellcheck deps.sh examples/demo test/run test/*.sh test/*.bash .ci/run
+	$(Q)shellcheck deps.sh examples/demo test/run test/with-systemd test/*.sh test/*.bash .ci/run
 	$(Q)for b in test/*.bats; do shellcheck -s bash -e SC2317 "$$b" || exit 1; done
 	$(Q)cd man && mandoc -Tlint -Wstyle $(MANUALS)
 
