@@ -24,9 +24,6 @@
 // What execve(2) takes of one argument, without its NUL: the kernel's MAX_ARG_STRLEN.
 #define ARGUMENT_MAX 131071
 
-// What the relay takes of each access list.
-#define LIST_ARGUMENTS_MAX 64
-
 // Connections a minute that openbsd-inetd starts at most; it knows no word for "no limit".
 #define INETD_RATE "1000000"
 
@@ -207,7 +204,8 @@ static void add_option(struct arguments *arguments, enum option_id id, const cha
     add_argument(arguments, options_table[id].name, value);
 }
 
-// As many patterns in one argument as the kernel takes.
+// As many patterns in one argument as the kernel takes. A line has not room for more arguments of
+// one kind than the relay takes.
 static void add_patterns(struct arguments *arguments, enum option_id id,
                          const struct conf_access *access)
 {
@@ -336,21 +334,35 @@ static bool is_file(const char *log)
     return log && log[0] == '/';
 }
 
+// systemd takes no program of such a name, however it is escaped.
+static bool is_program(const char *path)
+{
+    return unit_is_path(path) && !strpbrk(path, "\"'\\");
+}
+
+static int check_unit(const struct emit_settings *settings, struct emit_error *error)
+{
+    if (is_file(settings->log) && !unit_is_path(settings->log))
+        return refuse(error, EMIT_BAD_LOG, -1,
+                      "systemd cannot make a folder writable whose name has \"/../\", a control "
+                      "byte, or what is not UTF-8");
+    if (!is_program(settings->relay) || !is_program(settings->wrap))
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "systemd starts no program whose name has quotes, a backslash, \"/../\", a "
+                      "control byte, or what is not UTF-8");
+    if (!is_sayable(settings->user))
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "systemd knows no user with a blank or a control byte in the name");
+    return 0;
+}
+
 static int check_values(const struct emit_settings *settings, const struct emit_rule *rule,
                         struct emit_error *error)
 {
     const struct options *options = &rule->rule->options;
 
-    if (settings->format == EMIT_SYSTEMD) {
-        if (is_file(settings->log) && !unit_is_path(settings->log))
-            return refuse(error, EMIT_BAD_LOG, -1,
-                          "systemd cannot open a sandbox for a file name with \"/../\", a control "
-                          "byte, or what is not UTF-8");
-        if (!is_sayable(settings->user))
-            return refuse(error, EMIT_BAD_RULE, -1,
-                          "systemd knows no user with a blank or a control byte");
-        return 0;
-    }
+    if (settings->format == EMIT_SYSTEMD)
+        return check_unit(settings, error);
     for (int i = 0; i < OPTION_COUNT; i++)
         if (options->text[i] && settings->format == EMIT_INETD && !settings->wait &&
             (i == OPTION_MAX || i == OPTION_PER_SOURCE))
@@ -359,6 +371,25 @@ static int check_values(const struct emit_settings *settings, const struct emit_
                           "xinetd and systemd",
                           options_table[i].name);
     return check_words(settings, rule, error);
+}
+
+// Whether what the target passes on arrives, and can be looked at there.
+static int check_argument(const struct emit_settings *settings, const char *argument,
+                          struct emit_error *error)
+{
+    size_t length = strlen(argument);
+
+    if (settings->format != EMIT_SYSTEMD && !is_sayable(argument))
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "a name or pattern has a blank or a control byte in it");
+    if (settings->format == EMIT_SYSTEMD && !unit_is_utf8(argument))
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "a name is not UTF-8, and systemctl would be unable to show the service");
+    if (length > ARGUMENT_MAX)
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "an argument of %zu bytes would come of it, and the kernel takes %d", length,
+                      ARGUMENT_MAX);
+    return 0;
 }
 
 // Makes the relay's command line, and sees to the limits of all that it passes through. The caller
@@ -377,13 +408,8 @@ static int make_arguments(const struct emit_settings *settings, const struct con
         return refuse(error, EMIT_BAD_RULE, -1, "memory ran out");
     argument = arguments->text.bytes;
     for (unsigned i = 0; i < arguments->count; i++) {
-        if (settings->format != EMIT_SYSTEMD && !is_sayable(argument))
-            return refuse(error, EMIT_BAD_RULE, -1,
-                          "a name or pattern has a blank or a control byte in it");
-        if (strlen(argument) > ARGUMENT_MAX)
-            return refuse(error, EMIT_BAD_RULE, -1,
-                          "an argument of %zu bytes would come of it, and the kernel takes %d",
-                          strlen(argument), ARGUMENT_MAX);
+        if (check_argument(settings, argument, error) < 0)
+            return -1;
         argument += strlen(argument) + 1;
     }
     if (settings->format == EMIT_INETD && arguments->count + 1 > INETD_ARGUMENTS_MAX)

@@ -3,7 +3,6 @@
 // rinetd-gen: rinetd.conf in, entries for a superserver out. See rinetd-gen(8).
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "emit.h"
 #include "entries.h"
 #include "launch.h"
+#include "logfile.h"
 #include "output.h"
 #include "site.h"
 #include "source.h"
@@ -26,7 +26,6 @@
 #define USER          "rinetd"
 #define WRAP_NAME     "rinetd-relay"
 #define USER_NAME_MAX 64
-#define LINKS_MAX     8 // followed from a log file
 
 enum { EXIT_CONVERTED = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
@@ -106,89 +105,6 @@ static void print_messages(struct job *job)
         } else {
             fprintf(stderr, PROGRAM ": %s: %s\n", severity, message->text);
         }
-    }
-}
-
-static bool is_standard_stream(const char *path)
-{
-    static const char *const streams[] = {"/dev/stdout",     "/dev/stderr", "/proc/self/fd/1",
-                                          "/proc/self/fd/2", "/dev/fd/1",   "/dev/fd/2"};
-
-    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
-        if (strcmp(path, streams[i]) == 0)
-            return true;
-    return false;
-}
-
-// Whether PATH is a standard stream or, as in many container images, a link to one.
-static bool leads_to_stream(const char *path)
-{
-    char at[PATH_MAX], target[PATH_MAX];
-
-    snprintf(at, sizeof at, "%s", path);
-    for (int links = 0; links < LINKS_MAX && !is_standard_stream(at); links++) {
-        ssize_t length = readlink(at, target, sizeof target - 1);
-        char *slash = strrchr(at, '/');
-
-        if (length < 0)
-            return false;
-        target[length] = '\0';
-        // A relative one starts from where the link lies.
-        if (target[0] == '/' || !slash)
-            slash = at;
-        else
-            slash++;
-        snprintf(slash, sizeof at - (size_t)(slash - at), "%s", target);
-    }
-    return is_standard_stream(at);
-}
-
-// Settles where log lines go. What cannot be a log file is an error, and lines go to syslog.
-static void settle_log(struct job *job)
-{
-    struct conf *conf = job->conf;
-    const char *log = conf->log.text, *expected;
-    struct options options;
-    char *folder, buffer[80];
-
-    job->settings.log_common = conf->log_common;
-    job->settings.log = conf->log.bad ? "syslog" : log;
-    if (!log && !conf->log.bad && job->settings.format == EMIT_SYSTEMD)
-        job->settings.log = "journal";
-    if (conf->log.bad || !log || strcmp(log, "syslog") == 0 || strcmp(log, "journal") == 0)
-        return;
-    if (leads_to_stream(log) && job->settings.format == EMIT_SYSTEMD) {
-        job->settings.log = "journal";
-        return;
-    }
-    if (leads_to_stream(log) && job->stdout_log) {
-        job->settings.log = job->stdout_log;
-    } else if (leads_to_stream(log)) {
-        conf_report(conf, CONF_ERROR, &conf->log.place,
-                    "found %s, expected a file: under xinetd and inetd the relay's standard output "
-                    "is the client; lines go to syslog",
-                    conf_quote(conf, log, strlen(log)));
-        job->settings.log = "syslog";
-    } else if (log[0] != '/' && job->stdout_log) {
-        folder = getcwd(NULL, 0);
-        if (!folder || asprintf(&job->log, "%s/%s", folder, log) < 0)
-            conf->no_memory = true;
-        else
-            job->settings.log = job->log;
-        free(folder);
-    } else if (log[0] != '/') {
-        conf_report(conf, CONF_ERROR, &conf->log.place,
-                    "found %s, expected an absolute path, or syslog: the relay has no folder that "
-                    "a relative path could start from; lines go to syslog",
-                    conf_quote(conf, log, strlen(log)));
-        job->settings.log = "syslog";
-    }
-    options_init(&options);
-    expected = options_set(&options, OPTION_LOG, job->settings.log, buffer, sizeof buffer);
-    if (expected) {
-        conf_report(conf, CONF_ERROR, &conf->log.place, "found %s, expected %s; lines go to syslog",
-                    conf_quote(conf, log, strlen(log)), expected);
-        job->settings.log = "syslog";
     }
 }
 
@@ -273,7 +189,7 @@ static int convert(struct job *job)
         source_free(&source);
         return fail_memory();
     }
-    settle_log(job);
+    logfile_settle(job->conf, &job->settings, job->stdout_log, &job->log);
     note_pid_file(job);
     job->settings.globals_size = emit_globals_size(job->conf);
     job->count = check_rules(job->conf, gen->wrap_all ? WRAP_NAME : NULL, job->rules);
