@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "acl.h"
+#include "apply.h"
 #include "check.h"
 #include "conf.h"
 #include "emit.h"
@@ -43,7 +44,7 @@ struct gen {
     struct emit_template *templates;
     enum emit_format format;
     enum mode mode;
-    bool check_only, run, strict, wrap_all;
+    bool check_only, run, strict, wrap_all, apply;
 };
 
 // A configuration on its way through.
@@ -334,48 +335,93 @@ static int refuse_foreign(const struct output_plan *plan)
     return EXIT_SYSTEM;
 }
 
-static void print_changes(const struct output_plan *plan)
+static void print_changes(const struct output_plan *plan, bool only_tell)
 {
-    static const char *const words[] = {[OUTPUT_CREATED] = "created",
-                                        [OUTPUT_REPLACED] = "changed",
-                                        [OUTPUT_REMOVED] = "removed",
-                                        [OUTPUT_SAME] = NULL,
-                                        [OUTPUT_FOREIGN] = NULL};
+    static const struct {
+        const char *done, *plan;
+    } words[] = {[OUTPUT_CREATED] = {"created", "would create"},
+                 [OUTPUT_REPLACED] = {"changed", "would change"},
+                 [OUTPUT_REMOVED] = {"removed", "would remove"},
+                 [OUTPUT_SAME] = {NULL, NULL},
+                 [OUTPUT_FOREIGN] = {NULL, NULL}};
 
     for (size_t i = 0; i < plan->count; i++) {
-        if (!words[plan->step[i].change])
+        enum output_change change = plan->step[i].change;
+
+        if (!words[change].done)
             continue;
-        fprintf(stderr, PROGRAM ": %s ", words[plan->step[i].change]);
+        fprintf(stderr, PROGRAM ": %s ", only_tell ? words[change].plan : words[change].done);
         print_path(plan->dir, plan->step[i].name);
         putc('\n', stderr);
     }
 }
 
+// A folder on its way to what the configuration says.
+struct writing {
+    const struct job *job;
+    struct output_plan plan;
+};
+
 // Returns an exit status.
 static int write_plan(struct output_plan *plan)
 {
-    if (plan->foreign > 0)
-        return refuse_foreign(plan);
     if (output_commit(plan) < 0)
         return fail_in_folder(plan->dir, plan->failed);
-    print_changes(plan);
+    print_changes(plan, false);
     return EXIT_CONVERTED;
+}
+
+// Writes the files, after the log for those who will run by them at once. Returns 0 or -1.
+static int write_before(void *context)
+{
+    struct writing *writing = context;
+
+    if (create_log(writing->job) != EXIT_CONVERTED)
+        return -1;
+    return write_plan(&writing->plan) == EXIT_CONVERTED ? 0 : -1;
+}
+
+static void say(void *context, const char *line)
+{
+    (void)context;
+    fputs(PROGRAM ": ", stderr);
+    print_escaped(stderr, line);
+    putc('\n', stderr);
+}
+
+static const char *const unit_patterns[] = {"rinetd-tcp-*.socket", "rinetd-tcp-*.service", NULL};
+
+// Writes and has the superserver go by it, or tells only. Returns an exit status.
+static int apply(struct writing *writing)
+{
+    const struct job *job = writing->job;
+    struct apply_request request = {.plan = &writing->plan,
+                                    .only_tell = job->gen->check_only,
+                                    .write = write_before,
+                                    .say = say,
+                                    .context = writing,
+                                    .patterns = unit_patterns};
+
+    if (request.only_tell)
+        print_changes(&writing->plan, true);
+    return apply_systemd(&request) == 0 ? EXIT_CONVERTED : EXIT_SYSTEM;
 }
 
 // Returns an exit status.
 static int write_folder(const struct job *job)
 {
-    static const char *const units[] = {"rinetd-tcp-*.socket", "rinetd-tcp-*.service", NULL};
+    const char *const *patterns = job->settings.format == EMIT_SYSTEMD ? unit_patterns : NULL;
     const char *dir = job->gen->output_dir;
-    struct output_plan plan = {.count = 0};
+    struct writing writing = {.job = job};
     int status;
 
-    if (output_plan(&plan, dir, job->entries.file, job->entries.count,
-                    job->settings.format == EMIT_SYSTEMD ? units : NULL) < 0)
-        status = fail_in_folder(dir, plan.failed);
+    if (output_plan(&writing.plan, dir, job->entries.file, job->entries.count, patterns) < 0)
+        status = fail_in_folder(dir, writing.plan.failed);
+    else if (writing.plan.foreign > 0)
+        status = refuse_foreign(&writing.plan);
     else
-        status = write_plan(&plan);
-    output_plan_free(&plan);
+        status = job->gen->apply ? apply(&writing) : write_plan(&writing.plan);
+    output_plan_free(&writing.plan);
     return status == EXIT_CONVERTED ? create_log(job) : status;
 }
 
@@ -400,7 +446,7 @@ static int generate(const struct gen *gen)
     struct job job = {.gen = gen};
     int status = convert(&job), written = EXIT_CONVERTED;
 
-    if (status == EXIT_SYSTEM || gen->check_only) {
+    if (status == EXIT_SYSTEM || (gen->check_only && !gen->apply)) {
         written = status;
     } else if (gen->explain) {
         if (explain(&job) < 0)
@@ -569,6 +615,8 @@ static void print_usage(FILE *to)
         "                         default for systemd\n"
         "  -o, --output-dir DIR   write DIR/rinetd (xinetd), DIR/rinetd.inetd (inetd), or two\n"
         "                         units for each rule (systemd)\n"
+        "      --apply            after that, have the superserver go by it: start, stop and\n"
+        "                         restart what has to be; with --check, only tell\n"
         "  -n, --check            check only: diagnostics and exit status\n"
         "  -T, --explain ADDRESS  say which rules would let a client from there in, and why\n"
         "  -R, --run              run the configuration under a private xinetd\n"
@@ -596,7 +644,7 @@ static int usage_error(const char *format, ...)
     return EXIT_USAGE;
 }
 
-enum { OPTION_LONG_STRICT = 256, OPTION_LONG_WRAP, OPTION_LONG_TEMPLATES };
+enum { OPTION_LONG_STRICT = 256, OPTION_LONG_WRAP, OPTION_LONG_TEMPLATES, OPTION_LONG_APPLY };
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -611,6 +659,7 @@ static const struct option long_options[] = {
     {"strict", no_argument, NULL, OPTION_LONG_STRICT},
     {"wrap", no_argument, NULL, OPTION_LONG_WRAP},
     {"templates", required_argument, NULL, OPTION_LONG_TEMPLATES},
+    {"apply", no_argument, NULL, OPTION_LONG_APPLY},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -693,6 +742,9 @@ static int take_options(struct gen *gen, int argc, char *argv[])
         case OPTION_LONG_TEMPLATES:
             gen->templates_dir = optarg;
             break;
+        case OPTION_LONG_APPLY:
+            gen->apply = true;
+            break;
         case 'h':
             print_usage(stdout);
             return -1;
@@ -725,6 +777,11 @@ static int check_options(const struct gen *gen, int operands)
         return usage_error("found an argument, expected options only");
     if (modes > 1 && !(modes == 2 && gen->output_dir && gen->check_only))
         return usage_error("--run, --output-dir, --check and --explain exclude each other");
+    if (gen->apply && !gen->output_dir)
+        return usage_error("--apply is for what --output-dir writes");
+    if (gen->apply && gen->format == EMIT_INETD)
+        return usage_error("--apply cannot be used with inetd, whose configuration may have other "
+                           "parts and lie anywhere; put the file's text into it, and send SIGHUP");
     if (gen->run && gen->format != EMIT_XINETD)
         return usage_error("--run runs xinetd, and no other format");
     if (gen->run && strcmp(gen->config, "-") == 0)
