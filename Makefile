@@ -9,7 +9,8 @@ SYSCONFDIR    ?= /etc
 LOCALSTATEDIR ?= /var
 MANDIR   ?= $(PREFIX)/share/man
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
-SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+GENERATORDIR ?= /usr/lib/systemd/system-generators
+SYSUSERSDIR  ?= $(PREFIX)/lib/sysusers.d
 SBINDIR   = $(PREFIX)/sbin
 LIBEXECDIR = $(PREFIX)/libexec
 DATADIR   = $(PREFIX)/share/rinetd-relay
@@ -75,7 +76,8 @@ endif
 SHARED     = host acl options
 RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log journal report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
-	logfile apply systemd command launch children lines source output templates $(SHARED)))
+	logfile generator apply systemd command launch children lines source output templates \
+	$(SHARED)))
 WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o)
 PROGRAMS   = $(addprefix $(O)/,rinetd-relay rinetd-gen rinetd-wrap)
 TEMPLATES  = $(sort $(wildcard templates/*))
@@ -220,11 +222,16 @@ install: all
 	for m in $(filter %.5,$(MANUALS)); do \
 	  $(INSTALL) -m 644 man/$$m '$(DESTDIR)$(MANDIR)/man5' || exit 1; done
 
+# For those who want units of /etc/rinetd.conf at each boot and daemon-reload, without running anything.
+install-generator: install
+	$(INSTALL) -d '$(DESTDIR)$(GENERATORDIR)'
+	ln -sf '$(SBINDIR)/rinetd-gen' '$(DESTDIR)$(GENERATORDIR)/rinetd-generator'
+
 clean:
 	rm -rf $(O)
 
 force:
-.PHONY: all check test-programs golden-update fuzz demo lint install clean force
+.PHONY: all check test-programs golden-update fuzz demo lint install install-generator clean force
 .DELETE_ON_ERROR:
 .SECONDARY:
 

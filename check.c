@@ -17,7 +17,8 @@ struct check_index {
     struct emit_rule **sorted;
     size_t count;
     struct ifaddrs *interfaces;
-    int64_t lookup_ms; // spent on names of listeners
+    bool no_lookups;   // names of listeners are errors
+    int64_t lookup_ms; // spent on them
 };
 
 // The one name that needs no look-up to be known as an address of FAMILY: RFC 6761, section 6.3.
@@ -69,6 +70,15 @@ static bool find_listener(struct check_index *table, struct conf_host *host,
     if (host_address(host->text, 0, address) > 0)
         return true;
     name = conf_quote(conf, host->text, strlen(host->text));
+    if (table->no_lookups) {
+        if (host_address(concrete_text(host->text, AF_INET), 0, address) > 0)
+            return true;
+        conf_report(conf, CONF_ERROR, &host->place,
+                    "found %s, expected an address: names cannot be looked up while systemd reads "
+                    "its units",
+                    name);
+        return false;
+    }
     if (table->lookup_ms > LOOKUPS_TOTAL_MS) {
         conf_report(conf, CONF_ERROR, &host->place,
                     "the listener's name %s was not looked up: the names before it took too long; "
@@ -457,9 +467,10 @@ done:
     free(next);
 }
 
-size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *rules)
+size_t check_rules(struct conf *conf, const struct check_settings *settings,
+                   struct emit_rule *rules)
 {
-    struct check_index table = {.conf = conf};
+    struct check_index table = {.conf = conf, .no_lookups = settings->no_lookups};
     size_t count = 0, kept = 0;
 
     table.sorted = calloc(conf->rule_count ? conf->rule_count : 1, sizeof(struct emit_rule *));
@@ -470,7 +481,7 @@ size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *r
         return 0;
     }
     for (size_t i = 0; i < conf->rule_count; i++) {
-        if (convert(&table, &conf->rules[i], wrap_name, &rules[count]))
+        if (convert(&table, &conf->rules[i], settings->wrap_name, &rules[count]))
             table.sorted[table.count++] = &rules[count++];
         else
             conf->rules[i].broken = true;

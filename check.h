@@ -12,10 +12,16 @@
 #include "conf.h"
 #include "emit.h"
 
+struct check_settings {
+    const char *wrap_name; // for the TCP wrappers of rules that name none, or NULL
+    bool no_lookups;       // a listener's name is an error, but for "localhost"
+};
+
 // Puts the rules of CONF that can be converted into RULES, which has room for conf->rule_count, in
-// file order, and marks all others `broken`; what is wrong becomes messages of CONF. WRAP_NAME is
-// the daemon name for the TCP wrappers of rules that name none, or NULL. Returns their number.
-size_t check_rules(struct conf *conf, const char *wrap_name, struct emit_rule *rules);
+// file order, and marks all others `broken`; what is wrong becomes messages of CONF. Returns their
+// number.
+size_t check_rules(struct conf *conf, const struct check_settings *settings,
+                   struct emit_rule *rules);
 
 // The rules by their listeners. check_index_free() ends it; NULL: memory ran out.
 struct check_index *check_index(struct emit_rule *rules, size_t count);

@@ -2,7 +2,9 @@
 //
 // rinetd-gen: rinetd.conf in, entries for a superserver out. See rinetd-gen(8).
 #include <errno.h>
+#include <fnmatch.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 #include "conf.h"
 #include "emit.h"
 #include "entries.h"
+#include "generator.h"
 #include "launch.h"
 #include "logfile.h"
 #include "output.h"
@@ -23,6 +26,7 @@
 #include "source.h"
 
 #define PROGRAM       "rinetd-gen"
+#define GENERATOR     "rinetd-generator" // PROGRAM by the name that makes it one of systemd's
 #define USER          "rinetd"
 #define WRAP_NAME     "rinetd-relay"
 #define USER_NAME_MAX 64
@@ -45,6 +49,7 @@ struct gen {
     enum emit_format format;
     enum mode mode;
     bool check_only, run, strict, wrap_all, apply;
+    bool at_boot; // called by systemd, as its generator
 };
 
 // A configuration on its way through.
@@ -122,7 +127,7 @@ static bool makes_log(const struct job *job)
     const char *log = job->settings.log;
 
     return log && log[0] == '/' && log != job->stdout_log && geteuid() == 0 &&
-           !job->gen->check_only && (job->gen->output_dir || job->gen->run);
+           !job->gen->check_only && !job->gen->at_boot && (job->gen->output_dir || job->gen->run);
 }
 
 // Returns an exit status.
@@ -192,14 +197,19 @@ static int convert(struct job *job)
     logfile_settle(job->conf, &job->settings, job->stdout_log, &job->log);
     note_pid_file(job);
     job->settings.globals_size = emit_globals_size(job->conf);
-    job->count = check_rules(job->conf, gen->wrap_all ? WRAP_NAME : NULL, job->rules);
+    job->count = check_rules(job->conf,
+                             &(struct check_settings){.wrap_name = gen->wrap_all ? WRAP_NAME : NULL,
+                                                      .no_lookups = gen->at_boot},
+                             job->rules);
     job->entries = entries_make(job->conf, &job->settings, job->rules, &job->count);
     source_free(&source);
-    site_check(job->conf, &(struct site){.settings = &job->settings,
-                                         .rules = job->rules,
-                                         .count = job->count,
-                                         .makes_log = makes_log(job),
-                                         .running = gen->run});
+    // At boot neither the log's folder nor who knows the users need be there yet.
+    if (!gen->at_boot)
+        site_check(job->conf, &(struct site){.settings = &job->settings,
+                                             .rules = job->rules,
+                                             .count = job->count,
+                                             .makes_log = makes_log(job),
+                                             .running = gen->run});
     if (job->conf->no_memory)
         return fail_memory();
     print_messages(job);
@@ -425,6 +435,28 @@ static int write_folder(const struct job *job)
     return status == EXIT_CONVERTED ? create_log(job) : status;
 }
 
+// Writes the units, and has each socket started with the system: here nobody can enable it. Returns
+// an exit status.
+static int write_at_boot(const struct job *job)
+{
+    const char *dir = job->gen->output_dir;
+    struct output_plan plan = {.count = 0};
+    int status = EXIT_CONVERTED;
+
+    if (output_plan(&plan, dir, job->entries.file, job->entries.count, NULL) < 0)
+        status = fail_in_folder(dir, plan.failed);
+    else if (plan.foreign > 0)
+        status = refuse_foreign(&plan);
+    else if (output_commit(&plan) < 0)
+        status = fail_in_folder(dir, plan.failed);
+    for (size_t i = 0; status == EXIT_CONVERTED && i < plan.count; i++)
+        if (fnmatch("*.socket", plan.step[i].name, 0) == 0 &&
+            generator_want(dir, plan.step[i].name) < 0)
+            status = fail_in_folder(dir, plan.step[i].name);
+    output_plan_free(&plan);
+    return status;
+}
+
 // Several files as `systemctl cat` shows them.
 static int write_output(const struct job *job)
 {
@@ -451,6 +483,8 @@ static int generate(const struct gen *gen)
     } else if (gen->explain) {
         if (explain(&job) < 0)
             written = fail("write", "standard output");
+    } else if (gen->at_boot) {
+        written = write_at_boot(&job);
     } else if (gen->output_dir) {
         if (status == EXIT_CONVERTED)
             written = write_folder(&job);
@@ -846,12 +880,47 @@ static void gen_free(struct gen *gen)
     free(gen->wrap);
 }
 
+// Converts the configuration into units of the folder that systemd names: systemd.generator(7).
+static int generate_at_boot(int argc, char *argv[])
+{
+    struct gen gen = {.config = CONFIG_PATH,
+                      .relay = RELAY_PATH,
+                      .user = USER,
+                      .output_dir = argv[1],
+                      .format = EMIT_SYSTEMD,
+                      .at_boot = true};
+    char where[PATH_MAX];
+    int status;
+
+    if ((argc != 2 && argc != 4) || argv[1][0] != '/') {
+        fputs("expected one folder, or three, as systemd.generator(7) says\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (generator_is_elsewhere() || (access(gen.config, F_OK) < 0 && errno == ENOENT))
+        return EXIT_CONVERTED;
+    if (generator_is_enabled("rinetd", where, sizeof where)) {
+        fprintf(stderr, "rinetd itself is enabled (%s), so %s is left to it\n", where, gen.config);
+        return EXIT_CONVERTED;
+    }
+    gen.wrap = beside_relay(gen.relay);
+    status = gen.wrap ? generate(&gen) : fail_memory();
+    gen_free(&gen);
+    return status;
+}
+
 int main(int argc, char *argv[])
 {
     struct gen gen = {.config = CONFIG_PATH, .relay = RELAY_PATH};
     char user[USER_NAME_MAX];
-    int status = take_options(&gen, argc, argv);
+    int status;
 
+    if (generator_is(argv[0], GENERATOR)) {
+        generator_use_kernel_log();
+        status = generate_at_boot(argc, argv);
+        generator_flush_kernel_log(GENERATOR);
+        return status;
+    }
+    status = take_options(&gen, argc, argv);
     if (status == -1)
         return fflush(stdout) == 0 ? EXIT_CONVERTED : fail("write", "standard output");
     if (status != EXIT_CONVERTED)

@@ -185,3 +185,14 @@ move_in() {
     [ "$(find "$B/var/log" -name 'rinetd.log?*' | wc -l)" = "$rotation" ]
     [ "$(grep -c 'lost: ' syslog.out)" -lt 100 ]
 }
+
+@test "install-generator: the rest, and the one link by which systemd knows rinetd-gen" {
+    local link=usr/lib/systemd/system-generators/rinetd-generator
+
+    packager install-generator DESTDIR="$T/stage" >make.log 2>&1 || { cat make.log && false; }
+    diff <(cd "$B/stage" && find . -not -type d | sort) \
+        <(cd "$T/stage" && find . -not -type d -not -path "./$link" | sort)
+    [ "$(readlink "$T/stage/$link")" = "$B/usr/sbin/rinetd-gen" ]
+    packager install-generator DESTDIR="$T/stage" GENERATORDIR=/elsewhere >make.log 2>&1
+    [ -L "$T/stage/elsewhere/rinetd-generator" ]
+}
