@@ -137,7 +137,7 @@ exposure() {
     gen -c - <plain >out
     [ "$(grep -c SourcePath= out)" = 0 ]
     mkdir 'a b%'
-    cp plain 'a b%/plain\'
+    cp plain "a b%/plain\\"
     gen -c "$T/a b%/plain\\" -o . 2>/dev/null
     [ "$(grep -cxF "SourcePath=$T/a b%%/plain\\ " ./*.service)" = 1 ]
     verified .
