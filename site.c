@@ -56,12 +56,19 @@ struct runner {
     int count;
 };
 
+// systemd takes a number only of a user that there is.
+static bool is_stranger(const struct emit_settings *settings, uid_t uid)
+{
+    return settings->format == EMIT_SYSTEMD && !getpwuid(uid);
+}
+
 // xinetd gives the relay no group but the user's own, as the entry asks it to; the others give it
 // all of them. Root has no capabilities in a sandbox.
 static bool find_runner(const struct emit_settings *settings, struct runner *runner)
 {
     runner->count = 1;
-    if (!site_user(settings->user, &runner->uid, &runner->groups[0]))
+    if (!site_user(settings->user, &runner->uid, &runner->groups[0]) ||
+        is_stranger(settings, runner->uid))
         return false;
     runner->almighty = runner->uid == 0 && settings->format != EMIT_SYSTEMD;
     if (settings->format != EMIT_XINETD) {
@@ -161,9 +168,11 @@ static void check_log(struct conf *conf, const struct site *site, const struct r
     free(word);
 }
 
-// How the user comes to be, as a command.
+// How the user comes to be: a command, to which its name belongs after a blank at the end.
 static const char *user_command(const char *user)
 {
+    if (user[strspn(user, "0123456789")] == '\0')
+        return "choose the name of one";
     if (strcmp(user, "rinetd") == 0 && access(SYSUSERS_PATH, R_OK) == 0)
         return "systemd-sysusers " SYSUSERS_PATH;
     return "useradd --system --user-group --home-dir /nonexistent --no-create-home --shell "

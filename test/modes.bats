@@ -115,6 +115,10 @@ greeted() {
 @test "systemd: a user, a program or a log that is not there" {
     run_gen -f systemd -u rinetd-test
     [[ $stderr == *"the user rinetd-test does not exist, and systemd starts no service"*"useradd "*" rinetd-test" ]]
+    run_gen -f systemd -u 3999999999
+    [[ $stderr == *"the user 3999999999 does not exist, and systemd starts no service"*"the name of one" ]]
+    run_gen -u 3999999999
+    [ "$stderr" = "" ]
     run_gen -f systemd -r /no/relay
     [[ $stderr == *"unable to execute \"/no/relay\""*"systemd starts no service without"* ]]
     require root
