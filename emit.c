@@ -674,6 +674,8 @@ static bool needs(const struct emit_settings *settings, const struct emit_rule *
            (target->kind == HOST_UNIX && is_below(target->text + strlen("unix:"), folders, count));
 }
 
+// What hosts.allow makes TCP wrappers spawn, or twist to, runs in the same sandbox: shells, syslog
+// and the network are there, and whatever needs privileges or another folder to write is not.
 static void add_sandbox_keys(struct keys *keys, const struct emit_settings *settings,
                              const struct emit_rule *rule)
 {
