@@ -248,21 +248,25 @@ static bool has_default(const char *bytes, size_t size, const char *name)
 }
 
 // xinetd looks for the client at the listening socket of a wait service, finds none, and starts
-// over for as long as the client waits.
+// over for as long as the client waits, or cps lets it. A no_access has no effect in 2.3.15.
 static void check_defaults(struct conf *conf)
 {
-    static const char *const names[] = {"only_from", "no_access"};
+    static const struct {
+        const char *name, *effect;
+    } lists[] = {
+        {"only_from", "turns all clients away then, and closes the port for seconds at a time"},
+        {"no_access", "may pass over it then, or turn all clients away"},
+    };
     struct conf_source source;
 
     if (source_read(XINETD_CONF_PATH, &source) == 0)
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            if (has_default(source.bytes, source.size, names[i]))
+        for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+            if (has_default(source.bytes, source.size, lists[i].name))
                 conf_report(conf, CONF_WARNING, NULL,
-                            "the defaults of " XINETD_CONF_PATH " have %s, which xinetd applies "
-                            "to services with \"wait = yes\", too: clients hang or are turned "
-                            "away, and no service can take it back; move it into the services "
+                            "the defaults of " XINETD_CONF_PATH " have %s, which no service with "
+                            "\"wait = yes\" can take back: xinetd %s; move it into the services "
                             "that need it, or use --mode=nowait",
-                            names[i]);
+                            lists[i].name, lists[i].effect);
     source_free(&source);
 }
 
