@@ -56,12 +56,19 @@ struct runner {
     int count;
 };
 
+// systemd takes a number only of a user that there is.
+static bool is_stranger(const struct emit_settings *settings, uid_t uid)
+{
+    return settings->format == EMIT_SYSTEMD && !getpwuid(uid);
+}
+
 // xinetd gives the relay no group but the user's own, as the entry asks it to; the others give it
 // all of them. Root has no capabilities in a sandbox.
 static bool find_runner(const struct emit_settings *settings, struct runner *runner)
 {
     runner->count = 1;
-    if (!site_user(settings->user, &runner->uid, &runner->groups[0]))
+    if (!site_user(settings->user, &runner->uid, &runner->groups[0]) ||
+        is_stranger(settings, runner->uid))
         return false;
     runner->almighty = runner->uid == 0 && settings->format != EMIT_SYSTEMD;
     if (settings->format != EMIT_XINETD) {
@@ -161,9 +168,11 @@ static void check_log(struct conf *conf, const struct site *site, const struct r
     free(word);
 }
 
-// How the user comes to be, as a command.
+// How the user comes to be: a command, to which its name belongs after a blank at the end.
 static const char *user_command(const char *user)
 {
+    if (user[strspn(user, "0123456789")] == '\0')
+        return "choose the name of one";
     if (strcmp(user, "rinetd") == 0 && access(SYSUSERS_PATH, R_OK) == 0)
         return "systemd-sysusers " SYSUSERS_PATH;
     return "useradd --system --user-group --home-dir /nonexistent --no-create-home --shell "
@@ -239,21 +248,25 @@ static bool has_default(const char *bytes, size_t size, const char *name)
 }
 
 // xinetd looks for the client at the listening socket of a wait service, finds none, and starts
-// over for as long as the client waits.
+// over for as long as the client waits, or cps lets it. A no_access has no effect in 2.3.15.
 static void check_defaults(struct conf *conf)
 {
-    static const char *const names[] = {"only_from", "no_access"};
+    static const struct {
+        const char *name, *effect;
+    } lists[] = {
+        {"only_from", "turns all clients away then, and closes the port for seconds at a time"},
+        {"no_access", "may pass over it then, or turn all clients away"},
+    };
     struct conf_source source;
 
     if (source_read(XINETD_CONF_PATH, &source) == 0)
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            if (has_default(source.bytes, source.size, names[i]))
+        for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+            if (has_default(source.bytes, source.size, lists[i].name))
                 conf_report(conf, CONF_WARNING, NULL,
-                            "the defaults of " XINETD_CONF_PATH " have %s, which xinetd applies "
-                            "to services with \"wait = yes\", too: clients hang or are turned "
-                            "away, and no service can take it back; move it into the services "
+                            "the defaults of " XINETD_CONF_PATH " have %s, which no service with "
+                            "\"wait = yes\" can take back: xinetd %s; move it into the services "
                             "that need it, or use --mode=nowait",
-                            names[i]);
+                            lists[i].name, lists[i].effect);
     source_free(&source);
 }
 

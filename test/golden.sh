@@ -7,7 +7,9 @@
 # A case is made in the other mode of each format by --mode in NAME.args.
 #
 # The result must be the same on every machine: addresses are those of the documentation or of
-# loopback, ports are numbers, the user is root, and the relay is the stub below.
+# loopback, ports are numbers, the user is root, and the relay is the stub below. Where that lies
+# must not matter either, and a sandbox is made so that programs can be seen: it has a name that
+# leads there from anywhere.
 set -u -o pipefail
 export LC_ALL=C
 
@@ -17,6 +19,8 @@ formats=(xinetd systemd inetd)
 installed=/usr/local/libexec # what the folder of the stub is called in the expected files
 
 work=$(mktemp -d) || exit 1
+exec 9<"$work" || exit 1
+programs=/proc/self/fd/9
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
 
@@ -43,12 +47,12 @@ convert() {
     local arguments=() status=0
 
     [ ! -f "$1.args" ] || read -r -a arguments <"$1.args"
-    "$gen" --config="$1.conf" --format="$2" --user=root --relay="$work/rinetd-relay" \
+    "$gen" --config="$1.conf" --format="$2" --user=root --relay="$programs/rinetd-relay" \
         "${arguments[@]}" >"$work/out" 2>"$work/said" </dev/null || status=$?
-    sed "s|$work|$installed|g" "$work/out" >"$work/$1.$2"
+    sed "s|$programs|$installed|g" "$work/out" >"$work/$1.$2"
     {
         echo "exit status $status"
-        sed "s|$work|$installed|g" "$work/said"
+        sed "s|$programs|$installed|g" "$work/said"
     } >"$work/$2.err"
 }
 

@@ -143,6 +143,21 @@ move_in() {
     [ "$output" = "rinetd-relay $(<"$B/src/VERSION")" ]
 }
 
+@test "installed: who lacks the user is told of the file that makes it" {
+    ! getent passwd rinetd || skip "there is a user rinetd here"
+    move_in
+    echo '127.0.0.1 7001 127.0.0.1 7002' >"$B/etc/rinetd.conf"
+    run -0 "$B/usr/sbin/rinetd-gen" -f systemd
+    [[ $output == *"the user rinetd does not exist"*": systemd-sysusers $B/usr/lib/sysusers.d/rinetd-relay.conf"* ]]
+    run -0 "$B/usr/sbin/rinetd-gen" -f systemd -u another
+    [[ $output == *"the user another does not exist"*": useradd "* ]]
+    require systemd-sysusers
+    mkdir -p root/etc
+    systemd-sysusers --root="$T/root" "$B/usr/lib/sysusers.d/rinetd-relay.conf"
+    grep -q '^rinetd:.*:/nonexistent:/usr/sbin/nologin$' root/etc/passwd
+    grep -q '^rinetd:' root/etc/group
+}
+
 @test "installed: the example of a configuration is good, and the templates are the built-in ones" {
     move_in
     "$B/usr/sbin/rinetd-gen" -n -c "$B/usr/share/rinetd-relay/examples/rinetd.conf"

@@ -105,14 +105,11 @@ exposure() {
 }
 
 @test "a list longer than the kernel takes in one argument: several, and none is lost" {
-    local i
-
-    {
-        echo '127.0.0.1 8001 203.0.113.1 80'
-        for ((i = 0; i < 30000; i++)); do
-            echo "allow 10.$((i >> 16)).$((i >> 8 & 255)).$((i & 255))"
-        done
-    } >conf
+    awk 'BEGIN {
+        print "127.0.0.1 8001 203.0.113.1 80"
+        for (i = 0; i < 30000; i++)
+            printf "allow 10.%d.%d.%d\n", i / 65536, i / 256 % 256, i % 256
+    }' >conf
     gen -c conf -o . 2>/dev/null
     verified .
     grep -o '"--allow=[^"]*"' ./*.service >arguments
@@ -137,7 +134,7 @@ exposure() {
     gen -c - <plain >out
     [ "$(grep -c SourcePath= out)" = 0 ]
     mkdir 'a b%'
-    cp plain 'a b%/plain\'
+    cp plain "a b%/plain\\"
     gen -c "$T/a b%/plain\\" -o . 2>/dev/null
     [ "$(grep -cxF "SourcePath=$T/a b%%/plain\\ " ./*.service)" = 1 ]
     verified .
