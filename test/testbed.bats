@@ -75,7 +75,8 @@ power_off() {
     [ -z "$(inside systemctl --no-legend list-units --failed)" ]
     diff <(printf '%s\n' systemd systemd-journal) \
         <(inside ps -e -o comm= | grep -vx ps | sort)
-    [ -z "$(inside find /run/systemd/generator /etc/systemd/system -type f)" ]
+    [ -z "$(inside find /run/systemd /etc/systemd /usr/lib/systemd/system-generators \
+        '(' -path '*generator*' -o -path '/etc/*' -name '*.service' ')' -type f)" ]
 }
 
 @test "the journal keeps what services say, all of it" {
