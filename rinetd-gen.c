@@ -514,6 +514,7 @@ static bool describe_services(struct launched *launched)
         launched->services[i] = (struct launch_service){.name = rule->name,
                                                         .title = launched->texts[i * 2],
                                                         .listener = launched->texts[i * 2 + 1],
+                                                        .wait = job->settings.wait,
                                                         .v6only = rule->v6only};
     }
     launched->config = (struct launch_config){.text = job->entries.file[0].text,
