@@ -80,7 +80,7 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl options log conf emit output
+UNIT_TESTS = host acl options log conf emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -90,6 +90,7 @@ UNIT_log     = $(call unit_objs,log syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
 UNIT_output  = $(call unit_objs,output source)
+UNIT_command = $(call unit_objs,command)
 
 FUZZERS     = conf acl emit
 REPLAYS     = $(FUZZERS:%=$(O)/test/fuzz/%_replay)

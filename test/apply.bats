@@ -292,6 +292,36 @@ removed_rule() {
     said 'nothing to do'
 }
 
+@test "apply: a service that was started anew before systemd had read its file is, again" {
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    deny_all "${PORTS[0]}" >rinetd.conf
+    write
+    inside systemctl restart "$(name_of "${PORTS[0]}").service"
+    inside systemctl daemon-reload
+    forwards "${PORTS[0]}"
+    FLAGS=-n apply
+    said "would restart $(name_of "${PORTS[0]}").service"
+    apply
+    said "restarted $(name_of "${PORTS[0]}").service"
+    is_denied "${PORTS[0]}"
+    goes_on one
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: a socket that somebody has changed, and not opened anew, is" {
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    MODE=nowait write
+    inside systemctl daemon-reload
+    MODE=nowait apply
+    says "restarted $(name_of "${PORTS[0]}").socket"
+    forwards "${PORTS[0]}"
+    MODE=nowait apply
+    said 'nothing to do'
+}
+
 @test "apply: a run that was killed in the middle is made good by the next" {
     apply "$(rules "${PORTS[0]}")"
     open_and_going_on one "${PORTS[0]}"
