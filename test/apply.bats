@@ -312,11 +312,13 @@ removed_rule() {
 
 @test "apply: a socket that somebody has changed, and not opened anew, is" {
     apply "$(rules "${PORTS[0]}")"
-    open_and_going_on one "${PORTS[0]}"
+    forwards "${PORTS[0]}"
     MODE=nowait write
     inside systemctl daemon-reload
     MODE=nowait apply
     says "restarted $(name_of "${PORTS[0]}").socket"
+    says "stopped $(name_of "${PORTS[0]}").service"
+    says "warning: $(name_of "${PORTS[0]}").service ends with its open connections"
     forwards "${PORTS[0]}"
     MODE=nowait apply
     said 'nothing to do'
