@@ -9,6 +9,7 @@ SYSCONFDIR    ?= /etc
 LOCALSTATEDIR ?= /var
 MANDIR   ?= $(PREFIX)/share/man
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 SBINDIR   = $(PREFIX)/sbin
 LIBEXECDIR = $(PREFIX)/libexec
 DATADIR   = $(PREFIX)/share/rinetd-relay
@@ -35,7 +36,8 @@ SANITIZER = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefi
 	-fno-omit-frame-pointer)
 
 OUR_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DRELAY_PATH='"$(LIBEXECDIR)/rinetd-relay"' \
-	-DCONFIG_PATH='"$(SYSCONFDIR)/rinetd.conf"' -I. -I$(O)
+	-DCONFIG_PATH='"$(SYSCONFDIR)/rinetd.conf"' -DXINETD_CONF_PATH='"$(SYSCONFDIR)/xinetd.conf"' \
+	-DSYSUSERS_PATH='"$(SYSUSERSDIR)/rinetd-relay.conf"' -I. -I$(O)
 OUR_CFLAGS   = -std=gnu11 -pthread $(WARNINGS) $(HARDENING) $(SANITIZER)
 OUR_LDFLAGS  = -pthread $(HARDENING_LD) $(SANITIZER)
 
@@ -71,7 +73,7 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log report syslogd $(SHARED)))
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log journal report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
 	logfile apply hangup systemd command launch children lines source output templates $(SHARED)))
 WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o)
@@ -80,14 +82,16 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl options log conf emit output command
+UNIT_TESTS = host acl options journal log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
 UNIT_acl     = $(call unit_objs,acl host)
 UNIT_options = $(call unit_objs,options acl host)
-UNIT_log     = $(call unit_objs,log syslogd)
+UNIT_journal = $(call unit_objs,journal)
+UNIT_log     = $(call unit_objs,log journal syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
+UNIT_unit    = $(call unit_objs,unit text)
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
 UNIT_output  = $(call unit_objs,output source)
 UNIT_command = $(call unit_objs,command)
@@ -202,10 +206,12 @@ lint:
 
 install: all
 	$(INSTALL) -d '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(LIBEXECDIR)' '$(DESTDIR)$(DATADIR)/templates' \
-	  '$(DESTDIR)$(DATADIR)/examples' '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(MANDIR)/man5'
+	  '$(DESTDIR)$(DATADIR)/examples' '$(DESTDIR)$(MANDIR)/man8' '$(DESTDIR)$(MANDIR)/man5' \
+	  '$(DESTDIR)$(SYSUSERSDIR)'
 	$(INSTALL) -m 755 $(O)/rinetd-gen '$(DESTDIR)$(SBINDIR)'
 	$(INSTALL) -m 755 $(O)/rinetd-relay $(O)/rinetd-wrap '$(DESTDIR)$(LIBEXECDIR)'
 	$(INSTALL) -m 644 $(TEMPLATES) '$(DESTDIR)$(DATADIR)/templates'
+	$(INSTALL) -m 644 sysusers/rinetd-relay.conf '$(DESTDIR)$(SYSUSERSDIR)'
 	$(INSTALL) -m 644 examples/rinetd.conf '$(DESTDIR)$(DATADIR)/examples'
 	sed 's|/var/log|$(LOCALSTATEDIR)/log|' examples/logrotate > \
 	  '$(DESTDIR)$(DATADIR)/examples/logrotate'

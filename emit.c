@@ -329,9 +329,10 @@ static int check_words(const struct emit_settings *settings, const struct emit_r
     return 0;
 }
 
+// Whether the log needs something of a sandbox: /dev/null is there, and open.
 static bool is_file(const char *log)
 {
-    return log && log[0] == '/';
+    return log && log[0] == '/' && strcmp(log, "/dev/null") != 0;
 }
 
 // systemd takes no program of such a name, however it is escaped.
@@ -340,8 +341,23 @@ static bool is_program(const char *path)
     return unit_is_path(path) && !strpbrk(path, "\"'\\");
 }
 
-static int check_unit(const struct emit_settings *settings, struct emit_error *error)
+static bool is_number(const char *text)
 {
+    return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+static int check_unit(const struct emit_settings *settings, const struct emit_rule *rule,
+                      struct emit_error *error)
+{
+    static const enum option_id limits[] = {OPTION_MAX, OPTION_PER_SOURCE};
+
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        const char *value = rule->rule->options.text[limits[i]];
+
+        if (value && !is_number(value))
+            return refuse(error, EMIT_BAD_RULE, (int)limits[i],
+                          "systemd takes only a number for \"%s\"", options_table[limits[i]].name);
+    }
     if (is_file(settings->log) && !unit_is_path(settings->log))
         return refuse(error, EMIT_BAD_LOG, -1,
                       "systemd cannot make a folder writable whose name has \"/../\", a control "
@@ -350,9 +366,10 @@ static int check_unit(const struct emit_settings *settings, struct emit_error *e
         return refuse(error, EMIT_BAD_RULE, -1,
                       "systemd starts no program whose name has quotes, a backslash, \"/../\", a "
                       "control byte, or what is not UTF-8");
-    if (!is_sayable(settings->user))
+    if (!is_sayable(settings->user) || !unit_is_utf8(settings->user))
         return refuse(error, EMIT_BAD_RULE, -1,
-                      "systemd knows no user with a blank or a control byte in the name");
+                      "systemd knows no user with a blank, a control byte, or what is not UTF-8 in "
+                      "the name");
     return 0;
 }
 
@@ -361,8 +378,6 @@ static int check_values(const struct emit_settings *settings, const struct emit_
 {
     const struct options *options = &rule->rule->options;
 
-    if (settings->format == EMIT_SYSTEMD)
-        return check_unit(settings, error);
     for (int i = 0; i < OPTION_COUNT; i++)
         if (options->text[i] && settings->format == EMIT_INETD && !settings->wait &&
             (i == OPTION_MAX || i == OPTION_PER_SOURCE))
@@ -547,7 +562,7 @@ void emit_service_name(const struct emit_settings *settings, const struct emit_r
 struct unit {
     struct keys keys;
     char config[256];
-    struct text rule, source, more;
+    struct text rule, source, user, more;
 };
 
 static void unit_begin(struct unit *unit, const struct emit_settings *settings,
@@ -561,12 +576,15 @@ static void unit_begin(struct unit *unit, const struct emit_settings *settings,
         unit_add_value(&unit->rule, plain.bytes);
     unit->rule.no_memory |= plain.no_memory;
     free(plain.bytes);
-    if (unit_is_path(settings->config))
+    // A blank at the end is not read.
+    if (unit_is_path(settings->config) && settings->config[strlen(settings->config) - 1] != ' ')
         unit_add_value(&unit->source, settings->config);
+    unit_add_value(&unit->user, settings->user);
     add_key(&unit->keys, "config", unit->config);
     add_key(&unit->keys, "name", rule->name);
     add_key(&unit->keys, "rule", unit->rule.bytes);
     add_key(&unit->keys, "source", unit->source.bytes);
+    add_key(&unit->keys, "user", unit->user.bytes);
 }
 
 // Appends the template NAME, filled in, and ends UNIT.
@@ -575,7 +593,8 @@ static int unit_end(struct unit *unit, const struct emit_settings *settings, con
 {
     int result;
 
-    if (unit->rule.no_memory || unit->source.no_memory || unit->more.no_memory) {
+    if (unit->rule.no_memory || unit->source.no_memory || unit->user.no_memory ||
+        unit->more.no_memory) {
         text->no_memory = true;
         result = refuse(error, EMIT_BAD_RULE, -1, "memory ran out");
     } else {
@@ -583,6 +602,7 @@ static int unit_end(struct unit *unit, const struct emit_settings *settings, con
     }
     free(unit->rule.bytes);
     free(unit->source.bytes);
+    free(unit->user.bytes);
     free(unit->more.bytes);
     return result;
 }
@@ -605,6 +625,8 @@ int emit_socket(const struct emit_settings *settings, const struct emit_rule *ru
     struct unit unit = {.keys = {.count = 0}};
     char address[HOST_TEXT_MAX], port[16];
 
+    if (check_unit(settings, rule, error) < 0)
+        return -1;
     unit_begin(&unit, settings, rule);
     host_text(&rule->listener, address);
     snprintf(port, sizeof port, ":%u", rule->listener_port);
@@ -641,16 +663,19 @@ static bool is_below(const char *path, const char *const *folders, size_t count)
     return false;
 }
 
-// Whether RULE needs something in one of FOLDERS: its target, or its log.
+// Whether RULE needs something in one of FOLDERS: its target, its log, or the programs.
 static bool needs(const struct emit_settings *settings, const struct emit_rule *rule,
                   const char *const *folders, size_t count)
 {
     const struct conf_host *target = &rule->rule->target;
 
     return (is_file(settings->log) && is_below(settings->log, folders, count)) ||
+           is_below(settings->relay, folders, count) ||
            (target->kind == HOST_UNIX && is_below(target->text + strlen("unix:"), folders, count));
 }
 
+// What hosts.allow makes TCP wrappers spawn, or twist to, runs in the same sandbox: shells, syslog
+// and the network are there, and whatever needs privileges or another folder to write is not.
 static void add_sandbox_keys(struct keys *keys, const struct emit_settings *settings,
                              const struct emit_rule *rule)
 {
@@ -697,7 +722,7 @@ int emit_service(const struct emit_settings *settings, const struct conf *conf,
     int result = -1;
     char tasks[16];
 
-    if (check_values(settings, rule, error) < 0 ||
+    if (check_unit(settings, rule, error) < 0 ||
         make_arguments(settings, conf, rule, &arguments, error) < 0)
         goto done;
     unit_begin(&unit, settings, rule);
@@ -709,7 +734,6 @@ int emit_service(const struct emit_settings *settings, const struct conf *conf,
     snprintf(tasks, sizeof tasks, "%ld",
              2 * (settings->wait ? rule->rule->options.number[OPTION_MAX] : 1) + 16);
     add_key(&unit.keys, "exec", unit.more.bytes);
-    add_key(&unit.keys, "user", settings->user);
     add_key(&unit.keys, "tasks", tasks);
     add_key(&unit.keys, "conflicts", settings->wait ? "rinetd.service" : "");
     add_key(&unit.keys, "success", settings->wait ? "" : "1");

@@ -75,6 +75,17 @@ static void keep(struct work *work, const struct emit_rule *rule)
     emit_service_name(work->settings, rule, add_file(work, &work->text[1]));
 }
 
+// Says what has no effect, and does no harm.
+static void note(struct work *work, const struct emit_rule *rule)
+{
+    const struct conf_rule *source = rule->rule;
+
+    if (!work->settings->wait && source->options.text[OPTION_LINGER])
+        conf_report(work->conf, CONF_WARNING, &source->option_place[OPTION_LINGER],
+                    "\"linger\" has no effect here: with --mode=nowait the relay ends with its "
+                    "connection");
+}
+
 // Converts the rules, and drops those that the target refuses.
 static void emit_all(struct work *work, struct emit_rule *rules, size_t *count)
 {
@@ -91,6 +102,7 @@ static void emit_all(struct work *work, struct emit_rule *rules, size_t *count)
         }
         if (result == 0) {
             keep(work, rule);
+            note(work, rule);
             rules[kept++] = *rule;
         } else if (work->error.kind == EMIT_BAD_TEMPLATE) {
             break;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 //
-// log: what happened to a connection, as a line of rinetd's log, to the byte; and lines to a file
-// or to syslog. Formatting is pure: the time is a field.
+// log: what happened to a connection, as a line of rinetd's log, to the byte; and lines to a file,
+// to syslog or to the journal. Formatting is pure: the time is a field.
 #ifndef LOG_H
 #define LOG_H
 
@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
+
+#include "journal.h"
 
 enum log_event {
     LOG_EVENT_OPENED,
@@ -42,12 +44,20 @@ struct log_record {
 size_t log_format(char line[static LOG_LINE_MAX], enum log_style style,
                   const struct log_record *record);
 
-// Appends LINE, LENGTH bytes with their LF, to SINK: "syslog" (facility daemon, priority info, as
-// PROGRAM), or
-// the path of a file, which is opened, created where it is missing (0666 less the umask), written
-// to once and closed: a file renamed by logrotate(8) needs no signal. Never waits for a reader of
-// a fifo, nor for syslog's daemon. Returns 0, or -1 with errno; nothing but a part of the line is
-// in the file then.
-int log_write(const char *sink, const char *program, const char *line, size_t length);
+// Makes MESSAGE of LINE, LENGTH bytes with their LF, and of what RECORD has: MESSAGE is the line,
+// PRIORITY tells a refusal (notice) and a failure (warning) from the rest (info); CLIENT, LISTENER,
+// TARGET, BYTES_IN (from the client), BYTES_OUT, and RESULT in rinetd's words. No field where
+// nothing is known.
+void log_fields(struct journal_message *message, const char *program,
+                const struct log_record *record, const char *line, size_t length);
+
+// Appends LINE, LENGTH bytes with their LF, made of RECORD, to SINK: "syslog" (facility daemon,
+// priority info, as PROGRAM), "journal" (log_fields()), or the path of a file, which is opened,
+// created where it is missing (0666 less the umask), written to once and closed: a file renamed by
+// logrotate(8) needs no signal. Never waits for a reader of a fifo, nor for syslog's daemon, and a
+// second at most for the journal. Returns 0, or -1 with errno; nothing but a part of the line is in
+// the file then.
+int log_write(const char *sink, const char *program, const struct log_record *record,
+              const char *line, size_t length);
 
 #endif

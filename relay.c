@@ -266,7 +266,7 @@ static void write_log(struct relay *relay, enum log_event event)
     localtime_r(&now, &relay->record.when);
     relay->record.event = event;
     length = log_format(line, style, &relay->record);
-    if (log_write(sink, PROGRAM, line, length) < 0)
+    if (log_write(sink, PROGRAM, &relay->record, line, length) < 0)
         report_to_syslog("unable to write %s: %s; lost: %.*s", sink, strerror(errno),
                          (int)length - 1, line);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -15,6 +16,7 @@
 #define LINE_MAX_BYTES 1024
 
 static const char *program_name;
+static const char *prefix = "";
 static bool to_syslog, may_print;
 
 // Whether FD is the very socket that descriptor 0 is.
@@ -32,6 +34,20 @@ static bool is_null(int fd)
 
     return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && stat("/dev/null", &null) == 0 &&
            status.st_rdev == null.st_rdev;
+}
+
+// Whether systemd has connected FD to the journal: sd-journal's $JOURNAL_STREAM, systemd.exec(5).
+static bool is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat status;
+    char text[64];
+
+    if (!stream || fstat(fd, &status) < 0)
+        return false;
+    snprintf(text, sizeof text, "%llu:%llu", (unsigned long long)status.st_dev,
+             (unsigned long long)status.st_ino);
+    return strcmp(text, stream) == 0;
 }
 
 // Where there is no /dev/null, as in a bare chroot, a pipe that nobody reads does as well.
@@ -65,6 +81,8 @@ void report_init(const char *program)
         open_null(2);
     } else if (is_null(2)) {
         to_syslog = true; // rinetd-wrap has been here before
+    } else if (is_journal(2)) {
+        prefix = "<3>"; // LOG_ERR, sd-daemon(3); else the line would pass for information
     }
 }
 
@@ -77,7 +95,7 @@ static void report_line(bool syslog_wanted, const char *format, va_list argument
     int saved = errno, length = 0;
 
     if (!syslog_wanted)
-        length = snprintf(line, sizeof line, "%s: ", program_name);
+        length = snprintf(line, sizeof line, "%s%s: ", prefix, program_name);
     vsnprintf(line + length, sizeof line - (size_t)length - 1, format, arguments);
     if (syslog_wanted) {
         // Nobody is left to be told of a failure, here and below.

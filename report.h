@@ -14,7 +14,7 @@
 void report_init(const char *program);
 
 // Reports one line, without LF, to standard error after "PROGRAM: ", or to syslog with priority
-// err. Leaves errno alone.
+// err, which the journal behind standard error is told, too. Leaves errno alone.
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // The same, to syslog wherever report() goes: what concerns the log and must not end beside it.

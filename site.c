@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "source.h"
 
 // xinetd has a descriptor for each listener; 1024 of them less its own is a usual limit.
 #define XINETD_SERVICES_MAX 900
@@ -50,17 +51,27 @@ bool site_user(const char *user, uid_t *uid, gid_t *gid)
 // Whom the relay runs as.
 struct runner {
     uid_t uid;
+    bool almighty; // no mode of a file stops it
     gid_t groups[GROUPS_MAX];
     int count;
 };
 
-// xinetd gives the relay no group but the user's own, as the entry asks it to; inetd all of them.
+// systemd takes a number only of a user that there is.
+static bool is_stranger(const struct emit_settings *settings, uid_t uid)
+{
+    return settings->format == EMIT_SYSTEMD && !getpwuid(uid);
+}
+
+// xinetd gives the relay no group but the user's own, as the entry asks it to; the others give it
+// all of them. Root has no capabilities in a sandbox.
 static bool find_runner(const struct emit_settings *settings, struct runner *runner)
 {
     runner->count = 1;
-    if (!site_user(settings->user, &runner->uid, &runner->groups[0]))
+    if (!site_user(settings->user, &runner->uid, &runner->groups[0]) ||
+        is_stranger(settings, runner->uid))
         return false;
-    if (settings->format == EMIT_INETD) {
+    runner->almighty = runner->uid == 0 && settings->format != EMIT_SYSTEMD;
+    if (settings->format != EMIT_XINETD) {
         runner->count = GROUPS_MAX;
         if (getgrouplist(settings->user, runner->groups[0], runner->groups, &runner->count) < 0)
             runner->count = GROUPS_MAX;
@@ -71,7 +82,7 @@ static bool find_runner(const struct emit_settings *settings, struct runner *run
 // Whether RUNNER has WANTED (4, 2, 1 as in a mode) on the file of STATUS.
 static bool has_mode(const struct stat *status, const struct runner *runner, unsigned wanted)
 {
-    if (runner->uid == 0)
+    if (runner->almighty)
         return true;
     if (status->st_uid == runner->uid)
         return (status->st_mode >> 6 & wanted) == wanted;
@@ -157,20 +168,33 @@ static void check_log(struct conf *conf, const struct site *site, const struct r
     free(word);
 }
 
+// How the user comes to be: a command, to which its name belongs after a blank at the end.
+static const char *user_command(const char *user)
+{
+    if (user[strspn(user, "0123456789")] == '\0')
+        return "choose the name of one";
+    if (strcmp(user, "rinetd") == 0 && access(SYSUSERS_PATH, R_OK) == 0)
+        return "systemd-sysusers " SYSUSERS_PATH;
+    return "useradd --system --user-group --home-dir /nonexistent --no-create-home --shell "
+           "/usr/sbin/nologin ";
+}
+
 static void check_user(struct conf *conf, const struct site *site)
 {
+    static const char *const without[] = {
+        [EMIT_XINETD] = "xinetd disables each service without its user",
+        [EMIT_INETD] = "inetd refuses each connection without it",
+        [EMIT_SYSTEMD] = "systemd starts no service without its user",
+    };
     const struct emit_settings *settings = site->settings;
+    const char *command = user_command(settings->user);
     struct runner runner;
 
     if (!find_runner(settings, &runner)) {
-        conf_report(
-            conf, site->running ? CONF_ERROR : CONF_WARNING, NULL,
-            "the user %s does not exist, and %s; to make it: useradd --system "
-            "--user-group --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin %s",
-            settings->user,
-            settings->format == EMIT_XINETD ? "xinetd disables each service without its user"
-                                            : "inetd refuses each connection without it",
-            settings->user);
+        conf_report(conf, site->running ? CONF_ERROR : CONF_WARNING, NULL,
+                    "the user %s does not exist, and %s; to make it: %s%s", settings->user,
+                    without[settings->format], command,
+                    command[strlen(command) - 1] == ' ' ? settings->user : "");
         return;
     }
     if (settings->log && settings->log[0] == '/')
@@ -179,6 +203,11 @@ static void check_user(struct conf *conf, const struct site *site)
 
 static bool check_program(struct conf *conf, const struct site *site, const char *program)
 {
+    static const char *const without[] = {
+        [EMIT_XINETD] = "xinetd disables each service without its program",
+        [EMIT_INETD] = "inetd ends each connection without it",
+        [EMIT_SYSTEMD] = "systemd starts no service without its program",
+    };
     struct stat status;
 
     if (stat(program, &status) == 0 && !S_ISREG(status.st_mode))
@@ -188,10 +217,53 @@ static bool check_program(struct conf *conf, const struct site *site, const char
     conf_report(conf, site->running ? CONF_ERROR : CONF_WARNING, NULL,
                 "unable to execute %s: %s, and %s; --relay names another",
                 conf_quote(conf, program, strlen(program)), strerror(errno),
-                site->settings->format == EMIT_XINETD
-                    ? "xinetd disables each service without its program"
-                    : "inetd ends each connection without it");
+                without[site->settings->format]);
     return false;
+}
+
+// Whether NAME is an attribute in the section "defaults" of the SIZE bytes of a configuration of
+// xinetd.
+static bool has_default(const char *bytes, size_t size, const char *name)
+{
+    const char *end = bytes + size, *next;
+    bool inside = false;
+
+    for (const char *line = bytes; line < end; line = next) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line)), *word = line;
+        size_t length;
+
+        next = newline ? newline + 1 : end;
+        while (word < next && (*word == ' ' || *word == '\t'))
+            word++;
+        for (length = 0; word + length < next && !strchr(" \t\r\n+-=", word[length]);)
+            length++;
+        if (length == strlen("defaults") && memcmp(word, "defaults", length) == 0)
+            inside = true;
+        else if (word < next && *word == '}')
+            inside = false;
+        else if (inside && length == strlen(name) && memcmp(word, name, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+// xinetd looks for the client at the listening socket of a wait service, finds none, and starts
+// over for as long as the client waits.
+static void check_defaults(struct conf *conf)
+{
+    static const char *const names[] = {"only_from", "no_access"};
+    struct conf_source source;
+
+    if (source_read(XINETD_CONF_PATH, &source) == 0)
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            if (has_default(source.bytes, source.size, names[i]))
+                conf_report(conf, CONF_WARNING, NULL,
+                            "the defaults of " XINETD_CONF_PATH " have %s, which xinetd applies "
+                            "to services with \"wait = yes\", too: clients hang or are turned "
+                            "away, and no service can take it back; move it into the services "
+                            "that need it, or use --mode=nowait",
+                            names[i]);
+    source_free(&source);
 }
 
 // A name that rules forward to.
@@ -450,6 +522,8 @@ void site_check(struct conf *conf, const struct site *site)
                     "%zu services are many for xinetd: it needs a hard limit of open files "
                     "(ulimit -Hn) above %zu, and leaves out the rest without",
                     site->count, site->count + 16);
+    if (settings->format == EMIT_XINETD && settings->wait && !site->running)
+        check_defaults(conf);
     if (relay_runs)
         check_names(conf, site);
 }

@@ -21,8 +21,8 @@ struct site {
 };
 
 // Adds to CONF a warning for each thing that would surprise: the user does not exist or cannot
-// write the log, a program is not executable, xinetd has too many services, a target's name is not
-// found by the relay's resolver or is the rule's own listener.
+// write the log, a program is not executable, xinetd has too many services, or access lists in its
+// defaults, a target's name is not found by the relay's resolver or is the rule's own listener.
 void site_check(struct conf *conf, const struct site *site);
 
 // Finds USER, a name or a number, as xinetd does. Returns whether there is one.

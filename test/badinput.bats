@@ -20,6 +20,7 @@ convert() {
     local format=xinetd
 
     [[ " $* " != *" inetd "* ]] || format=inetd
+    [[ " $* " != *" systemd "* ]] || format=systemd
     status=0
     timeout 20 "$GEN" --user=root --relay=/bin/true "$@" >out 2>err || status=$?
     if ((status > 1)); then
@@ -93,6 +94,45 @@ parse_inetd() {
         }
         { print "odd line " NR ": " $0; exit 1 }
         END { if (line != "# END rinetd-gen") { print "no end"; exit 1 } }'
+}
+
+# The same of systemd's units, both of each rule: each line is one of the template's, with nothing
+# that systemd could take for more than it is.
+parse_systemd() {
+    local templates=$BATS_TEST_DIRNAME/../templates
+
+    awk -v keys="$(sed -n 's/^\([A-Za-z0-9]*\)=.*/\1/p' "$templates"/systemd-* | tr '\n' ' ')" '
+        function odd() { print "odd line " NR ": " $0; failed = 1; exit 1 }
+        BEGIN {
+            count = split(keys, key)
+            for (i = 1; i <= count; i++) known[key[i]] = 1
+        }
+        /[^\t -~]/ && !/unix:|^#/ { odd() }
+        /^#/ || /^$/ || /^\[(Unit|Socket|Service|Install)\]$/ { next }
+        !match($0, /^[A-Za-z0-9]+=/) || /\\$/ { odd() }
+        !known[substr($0, 1, RLENGTH - 1)] { odd() }
+        /^ListenStream=/ && match($0, /:[0-9]+$/) {
+            bind = substr($0, 14, RSTART - 14)
+            gsub(/[][]/, "", bind)
+            port = substr($0, RSTART + 1)
+            next
+        }
+        /^ListenStream=/ { odd() }
+        /^ExecStart=/ {
+            if (!/^ExecStart="\/bin\/true" ".*"$/) odd()
+            words = substr($0, 24, length($0) - 24)
+            gsub(/" "/, " ", words)
+            # Whatever is special stands twice, or after a backslash
+            plain = words
+            gsub(/\\[\\"]|\$\$|%%/, "", plain)
+            if (plain ~ /[\\"$%]/) odd()
+            gsub(/\$\$/, "$", words)
+            gsub(/%%/, "%", words)
+            gsub(/\\\\/, "\\", words)
+            gsub(/\\"/, "\"", words)
+            print bind, port, words
+        }
+        END { exit failed }'
 }
 
 # around: two rules with access lines, and standard input, to line 4 and following, between them.
@@ -183,7 +223,7 @@ words() {
     for seed in {101..150}; do
         words "$seed" 60 >junk
         # An address to listen on that no word is, or an argument that no line asked for
-        for format in xinetd inetd; do
+        for format in xinetd systemd inetd; do
             convert -c junk --format "$format"
             ! grep -v '^\(127\.0\.0\.1\|0\.0\.0\.0\|::\|::1\) [0-9]* --listener=' entries || false
             ! grep -E -- '--(refused|resolve|help|version)' entries || false

@@ -2,20 +2,25 @@
 # SPDX-License-Identifier: ISC
 #
 # golden.sh [--update]: converts each golden/NAME.conf, with the options in NAME.args, into every
-# format, and compares standard output with NAME.xinetd and NAME.inetd, exit status and standard
-# error with NAME.err. Prints TAP. --update writes these files anew: review the difference.
+# format, and compares standard output with NAME.xinetd, NAME.systemd and NAME.inetd, exit status and
+# standard error with NAME.err. Prints TAP. --update writes these files anew: review the difference.
+# A case is made in the other mode of each format by --mode in NAME.args.
 #
 # The result must be the same on every machine: addresses are those of the documentation or of
-# loopback, ports are numbers, the user is root, and the relay is the stub below.
+# loopback, ports are numbers, the user is root, and the relay is the stub below. Where that lies
+# must not matter either, and a sandbox is made so that programs can be seen: it has a name that
+# leads there from anywhere.
 set -u -o pipefail
 export LC_ALL=C
 
 cd "$(dirname "${BASH_SOURCE[0]}")/golden" || exit 1
 gen=${BUILD:-../../build}/rinetd-gen
-formats=(xinetd inetd)
+formats=(xinetd systemd inetd)
 installed=/usr/local/libexec # what the folder of the stub is called in the expected files
 
 work=$(mktemp -d) || exit 1
+exec 9<"$work" || exit 1
+programs=/proc/self/fd/9
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
 
@@ -42,24 +47,27 @@ convert() {
     local arguments=() status=0
 
     [ ! -f "$1.args" ] || read -r -a arguments <"$1.args"
-    "$gen" --config="$1.conf" --format="$2" --user=root --relay="$work/rinetd-relay" \
+    "$gen" --config="$1.conf" --format="$2" --user=root --relay="$programs/rinetd-relay" \
         "${arguments[@]}" >"$work/out" 2>"$work/said" </dev/null || status=$?
-    sed "s|$work|$installed|g" "$work/out" >"$work/$1.$2"
+    sed "s|$programs|$installed|g" "$work/out" >"$work/$1.$2"
     {
         echo "exit status $status"
-        sed "s|$work|$installed|g" "$work/said"
+        sed "s|$programs|$installed|g" "$work/said"
     } >"$work/$2.err"
 }
 
-# convert_all NAME: all that is expected of NAME, below $work.
+# convert_all NAME: all that is expected of NAME, below $work. What several formats say alike stands
+# once.
 convert_all() {
-    local format
+    local format first
 
     for format in "${formats[@]}"; do
         convert "$1" "$format"
     done
-    if cmp -s "$work/xinetd.err" "$work/inetd.err"; then
-        cp "$work/xinetd.err" "$work/$1.err"
+    first=${formats[0]}
+    if cmp -s "$work/$first.err" "$work/systemd.err" &&
+        cmp -s "$work/$first.err" "$work/inetd.err"; then
+        cp "$work/$first.err" "$work/$1.err"
     else
         for format in "${formats[@]}"; do
             sed "1s/^/$format: /" "$work/$format.err"
@@ -81,7 +89,7 @@ update() {
 
     for name; do
         convert_all "$name"
-        cp "$work/$name".{xinetd,inetd,err} .
+        cp "$work/$name".{xinetd,systemd,inetd,err} .
     done
 }
 
@@ -109,7 +117,7 @@ check() {
 check_strays() {
     local file strays=()
 
-    for file in *.args *.xinetd *.inetd *.err; do
+    for file in *.args *.xinetd *.systemd *.inetd *.err; do
         [ -e "${file%.*}.conf" ] || strays+=("$file")
     done
     if [ "${#strays[@]}" = 0 ]; then

@@ -16,7 +16,7 @@ setup_file() {
     chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR"
     cd "$BATS_FILE_TMPDIR" || return 1
     mkdir src
-    cp -a "$top"/{Makefile,VERSION,templates,man,examples} "$top"/*.[ch] src
+    cp -a "$top"/{Makefile,VERSION,templates,sysusers,man,examples} "$top"/*.[ch] src
     list src >src.before
     (umask 077 && packager install) >install.log 2>&1 || { cat install.log && return 1; }
     list src >src.after
@@ -57,6 +57,7 @@ without_flag() {
             echo "644 share/man/man8/$name.8"
         done
         echo 644 share/man/man5/rinetd.conf.5
+        echo 644 lib/sysusers.d/rinetd-relay.conf
         echo 644 share/rinetd-relay/examples/logrotate
         echo 644 share/rinetd-relay/examples/rinetd.conf
         for name in "$B"/src/templates/*; do
@@ -140,6 +141,21 @@ move_in() {
     [[ $output == *" rinetd-relay $B/usr/libexec/rinetd-relay "* ]]
     run -0 "$B/usr/libexec/rinetd-relay" --version
     [ "$output" = "rinetd-relay $(<"$B/src/VERSION")" ]
+}
+
+@test "installed: who lacks the user is told of the file that makes it" {
+    ! getent passwd rinetd || skip "there is a user rinetd here"
+    move_in
+    echo '127.0.0.1 7001 127.0.0.1 7002' >"$B/etc/rinetd.conf"
+    run -0 "$B/usr/sbin/rinetd-gen" -f systemd
+    [[ $output == *"the user rinetd does not exist"*": systemd-sysusers $B/usr/lib/sysusers.d/rinetd-relay.conf"* ]]
+    run -0 "$B/usr/sbin/rinetd-gen" -f systemd -u another
+    [[ $output == *"the user another does not exist"*": useradd "* ]]
+    require systemd-sysusers
+    mkdir -p root/etc
+    systemd-sysusers --root="$T/root" "$B/usr/lib/sysusers.d/rinetd-relay.conf"
+    grep -q '^rinetd:.*:/nonexistent:/usr/sbin/nologin$' root/etc/passwd
+    grep -q '^rinetd:' root/etc/group
 }
 
 @test "installed: the example of a configuration is good, and the templates are the built-in ones" {

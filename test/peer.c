@@ -45,6 +45,7 @@ static const char usage_text[] =
     "       peer serve [--port-file=FILE] [--count=N] [--stderr=FILE] [--status-file=FILE]\n"
     "                  TARGET COMMAND [ARG...]\n"
     "       peer syslog [--port-file=FILE] PATH    prints each datagram that comes to PATH\n"
+    "       peer stuff PATH                        sends datagrams until PATH takes no more\n"
     "       peer under COMMAND [ARG...]            ends what COMMAND leaves behind\n"
     "       peer free-port [N]\n"
     "TARGET: ADDR PORT (0: a free one), unix:/path, unix:@name\n"
@@ -1331,6 +1332,42 @@ static int main_syslog(char **list)
     }
 }
 
+// Sends what a journal takes, too, from a socket of its own, which has room for it. Returns
+// whether the other side had.
+static bool stuff_one(const struct target *t)
+{
+    static const char text[] = "MESSAGE=stuff\nPRIORITY=7\n";
+    int fd = new_socket(AF_UNIX, SOCK_DGRAM);
+    bool sent;
+
+    if (connect(fd, (const struct sockaddr *)&t->address, t->size) < 0)
+        fail("unable to connect: %s", strerror(errno));
+    sent = send(fd, text, sizeof text - 1, MSG_DONTWAIT) >= 0;
+    if (!sent && errno != EAGAIN)
+        fail("unable to send: %s", strerror(errno));
+    close(fd);
+    return sent;
+}
+
+static int main_stuff(char **list)
+{
+    struct target t = {.size = 0};
+
+    if (list[0] == NULL || list[1] != NULL)
+        usage("peer: expected one path\n");
+    snprintf(doing, sizeof doing, "stuff %.200s", list[0]);
+    parse_unix(&t, list[0]);
+    start_clock();
+    while (left_ms() > 0) {
+        while (stuff_one(&t))
+            ;
+        nap(GRACE_MS / 10); // whoever reads makes room meanwhile
+        if (!stuff_one(&t))
+            break;
+    }
+    return 0;
+}
+
 static void signal_children(int signal_number)
 {
     char path[64];
@@ -1491,8 +1528,9 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(char **);
     } verbs[] = {
-        {"connect", main_connect}, {"listen", main_listen}, {"serve", main_serve},
-        {"syslog", main_syslog},   {"under", main_under},   {"free-port", main_free_port},
+        {"connect", main_connect},     {"listen", main_listen}, {"serve", main_serve},
+        {"syslog", main_syslog},       {"stuff", main_stuff},   {"under", main_under},
+        {"free-port", main_free_port},
     };
 
     for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++) {

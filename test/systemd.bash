@@ -29,9 +29,27 @@ stop_systemd() {
     stop systemd
 }
 
-# inside COMMAND...: runs it there, in the current folder.
+# Into it, in the current folder: before a command for `start`, which takes no functions.
+door() {
+    DOOR=(nsenter --target "$SYSTEMD" --mount --uts --ipc --pid --cgroup -- env -C "$PWD" --)
+}
+
+# inside COMMAND...: runs it there.
 inside() {
-    nsenter --target "$SYSTEMD" --mount --uts --ipc --pid --cgroup -- env -C "$PWD" -- "$@"
+    door
+    "${DOOR[@]}" "$@"
+}
+
+# serve_inside NAME [--OPTION...] ADDR PORT COMMAND...: the minimal inetd, there.
+serve_inside() {
+    local name=$1
+
+    shift
+    rm -f "$T/$name.port"
+    door
+    start "$name" "${DOOR[@]}" "$PEER" serve --port-file="$T/$name.port" "$@"
+    wait_for or_over "$name" test -s "$T/$name.port"
+    [ -s "$T/$name.port" ] || { cat "$T/$name.err" && return 1; }
 }
 
 # journal [ARG...]: what journalctl says, after all that was sent to it so far is in it.

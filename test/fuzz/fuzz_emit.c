@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "emit.h"
+#include "unit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,6 +16,13 @@ enum field { BIND, TARGET, USER, LOG_FILE, WRAP, SRC, MAX, CONFIG, ALLOW, DENY, 
 
 struct input {
     char *text[FIELDS];
+};
+
+#define WORDS_MAX 16
+
+struct words {
+    char *word[WORDS_MAX];
+    size_t count;
 };
 
 static void expect(bool good)
@@ -44,46 +52,64 @@ static bool split(struct input *input, const uint8_t *data, size_t size)
     return true;
 }
 
-// The Nth word of LINE is WORD, its last one when LAST is set.
-static void expect_word(char **line, const char *name, const char *word)
+static void add_word(struct words *words, const char *before, const char *value, const char *after)
 {
-    size_t name_length = strlen(name), length = strcspn(*line, " ");
-
-    expect(length == name_length + strlen(word));
-    expect(strncmp(*line, name, name_length) == 0);
-    expect(strncmp(*line + name_length, word, length - name_length) == 0);
-    *line += length + ((*line)[length] == ' ');
+    expect(words->count < WORDS_MAX &&
+           asprintf(&words->word[words->count++], "%s%s%s", before, value, after) >= 0);
 }
 
-static void expect_arguments(char *line, const struct input *in, const struct emit_rule *rule,
-                             const struct emit_settings *settings)
+static void words_free(struct words *words)
 {
-    char listener[4096];
+    for (size_t i = 0; i < words->count; i++)
+        free(words->word[i]);
+}
 
-    if (rule->wrap_name) {
-        expect_word(&line, "", rule->wrap_name);
-        expect_word(&line, "", settings->relay);
+// What the relay, or rinetd-wrap, is to be told: put together as plainly as can be.
+static void expected_words(struct words *words, const struct input *in,
+                           const struct emit_rule *rule, const struct emit_settings *settings)
+{
+    bool starts_wrap = rule->wrap_name && !settings->wait;
+
+    add_word(words, "", starts_wrap ? settings->wrap : settings->relay, "");
+    if (starts_wrap) {
+        add_word(words, "", rule->wrap_name, "");
+        add_word(words, "", settings->relay, "");
+    } else if (rule->wrap_name) {
+        add_word(words, "--wrap=", rule->wrap_name, "");
     }
-    snprintf(listener, sizeof listener, rule->rule->bind.kind == HOST_IPV6 ? "[%s]:%u" : "%s:%u",
-             in->text[BIND], rule->listener_port);
-    expect_word(&line, "--listener=", listener);
+    if (rule->rule->bind.kind == HOST_IPV6)
+        add_word(words, "--listener=[", in->text[BIND], "]:80");
+    else
+        add_word(words, "--listener=", in->text[BIND], ":80");
     if (rule->rule->allow.count)
-        expect_word(&line, "--allow=", in->text[ALLOW]);
+        add_word(words, "--allow=", in->text[ALLOW], "");
     if (rule->rule->deny.count)
-        expect_word(&line, "--deny=", in->text[DENY]);
+        add_word(words, "--deny=", in->text[DENY], "");
     if (rule->rule->options.text[OPTION_SRC])
-        expect_word(&line, "--src=", in->text[SRC]);
+        add_word(words, "--src=", in->text[SRC], "");
+    if (rule->rule->options.text[OPTION_MAX] && settings->wait)
+        add_word(words, "--max=", in->text[MAX], "");
     if (settings->log)
-        expect_word(&line, "--log=", in->text[LOG_FILE]);
-    expect_word(&line, "", in->text[TARGET]);
+        add_word(words, "--log=", in->text[LOG_FILE], "");
+    add_word(words, "", in->text[TARGET], "");
     if (rule->rule->target.kind != HOST_UNIX)
-        expect_word(&line, "", "8080");
-    expect(*line == '\0');
+        add_word(words, "", "8080", "");
+}
+
+// LINE has the words, one blank between two of them, but the first, the program.
+static void expect_words(char *line, const struct words *words)
+{
+    char *word, *rest = line;
+
+    for (size_t i = 1; i < words->count; i++) {
+        word = strsep(&rest, " ");
+        expect(word && strcmp(word, words->word[i]) == 0);
+    }
+    expect(!rest);
 }
 
 // Each line stands in the template, with values in it that the rule gave; nothing else does.
-static void expect_xinetd(char *text, const struct input *in, const struct emit_rule *rule,
-                          const struct emit_settings *settings)
+static void expect_xinetd(char *text, const struct words *words)
 {
     static const char arguments[] = "\tserver_args     = ";
     int services = 0, open = 0, close = 0, found = 0;
@@ -96,18 +122,17 @@ static void expect_xinetd(char *text, const struct input *in, const struct emit_
         expect(*line == '\0' || *line == '#' || *line == '\t' || *line == '{' || *line == '}' ||
                strncmp(line, "service ", 8) == 0);
         expect(strlen(line) <= 8191);
-        if (strncmp(line, arguments, sizeof arguments - 1) == 0) {
-            found++;
-            expect_arguments(line + sizeof arguments - 1, in, rule, settings);
-        }
         if (*line == '\t')
             expect(strchr(line, '=') == line + 17);
+        if (strncmp(line, arguments, sizeof arguments - 1) == 0) {
+            found++;
+            expect_words(line + sizeof arguments - 1, words);
+        }
     }
     expect(services == 1 && open == 1 && close == 1 && found == 1);
 }
 
-static void expect_inetd(char *text, const struct input *in, const struct emit_rule *rule,
-                         const struct emit_settings *settings)
+static void expect_inetd(char *text, const struct words *words)
 {
     char *line, *rest = text;
     int entries = 0;
@@ -122,9 +147,167 @@ static void expect_inetd(char *text, const struct input *in, const struct emit_r
             expect(*line == ' ');
             line++;
         }
-        expect_arguments(line, in, rule, settings);
+        expect_words(line, words);
     }
     expect(entries == 1);
+}
+
+static int hex_digit(char digit)
+{
+    const char *digits = "0123456789abcdef", *at = digit ? strchr(digits, digit) : NULL;
+
+    expect(at != NULL);
+    return (int)(at - digits);
+}
+
+// Takes the next word off *FROM as systemd does with its flags UNQUOTE and, where HEX, CUNESCAPE.
+// Returns whether there was one; its bytes are in TO, which is large enough.
+static bool take_word(const char **from, bool hex, char *to)
+{
+    const char *p = *from + strspn(*from, " \t");
+    char quote = '\0';
+
+    if (*p == '\0')
+        return false;
+    for (; *p && (quote || !strchr(" \t", *p)); p++) {
+        if (quote ? *p == quote : *p == '"' || *p == '\'') {
+            quote = quote ? '\0' : *p;
+        } else if (*p != '\\') {
+            *to++ = *p;
+        } else if (hex && p[1] == 'x') {
+            *to++ = (char)(hex_digit(p[2]) << 4 | hex_digit(p[3]));
+            p += 3;
+        } else {
+            p++;
+            expect(*p && (!hex || strchr("\\\"'", *p)));
+            *to++ = *p;
+        }
+    }
+    expect(!quote);
+    *to = '\0';
+    *from = p;
+    return true;
+}
+
+// Replaces each MARK, which must stand twice, by one: anything else systemd would expand.
+static void undouble(char *text, char mark)
+{
+    char *to = text;
+
+    for (; *text; text++) {
+        if (*text == mark) {
+            text++;
+            expect(*text == mark);
+        }
+        *to++ = *text;
+    }
+    *to = '\0';
+}
+
+static void expect_command(const char *value, const struct words *words)
+{
+    char *word = malloc(strlen(value) + 1);
+    size_t count = 0;
+
+    expect(word != NULL);
+    // What would be a prefix of the program, or end the command.
+    expect(*value == '"' && value[1] == '/');
+    for (const char *at = value; take_word(&at, true, word); count++) {
+        const char *next = at + strspn(at, " \t");
+
+        expect(*next != ';' && *next != '\\');
+        undouble(word, '%');
+        if (count > 0)
+            undouble(word, '$');
+        expect(count < words->count && strcmp(word, words->word[count]) == 0);
+    }
+    expect(count == words->count);
+    free(word);
+}
+
+// VALUE, one word, is the folder of LOG after a '-'.
+static void expect_folder(const char *value, const char *log)
+{
+    size_t length = (size_t)(strrchr(log, '/') - log);
+    char *word = malloc(strlen(value) + 1);
+
+    expect(word && take_word(&value, false, word) && *value == '\0');
+    undouble(word, '%');
+    expect(word[0] == '-' && word[1] == '/');
+    expect(length ? strncmp(word + 1, log, length) == 0 && word[length + 1] == '\0'
+                  : word[2] == '\0');
+    free(word);
+}
+
+static void expect_plain(const char *value, const char *expected)
+{
+    char *copy = strdup(value);
+
+    expect(copy != NULL);
+    undouble(copy, '%');
+    expect(strcmp(copy, expected) == 0);
+    free(copy);
+}
+
+// How often a line of TEXT begins with KEY, LENGTH bytes with the "=".
+static unsigned times(const char *text, const char *key, size_t length)
+{
+    unsigned found = 0;
+
+    for (; *text; text += strcspn(text, "\n"), text += *text == '\n')
+        found += strncmp(text, key, length) == 0;
+    return found;
+}
+
+static const char *template_text(const char *name)
+{
+    const struct emit_template *t = emit_templates;
+
+    while (strcmp(t->name, name) != 0)
+        t++;
+    return t->text;
+}
+
+// A description is for readers: it must only be one line, and say nothing else.
+static void expect_unit(char *text, const char *name, const struct words *words,
+                        const struct input *in)
+{
+    const char *template = template_text(name);
+    char *line, *rest = text, *whole = strdup(text);
+    unsigned commands = 0;
+
+    expect(whole != NULL);
+    while ((line = strsep(&rest, "\n")) != NULL) {
+        size_t key = strcspn(line, "=") + 1, length = strlen(line), escapes = 0;
+
+        expect(length <= 1048575);
+        if (*line == '\0' || *line == '#')
+            continue;
+        while (escapes < length && line[length - 1 - escapes] == '\\')
+            escapes++;
+        expect(escapes % 2 == 0 && unit_is_utf8(line));
+        if (*line == '[') {
+            expect(strstr(template, line) != NULL);
+            continue;
+        }
+        expect(key <= length + 1 && times(whole, line, key) <= times(template, line, key));
+        while (length > key && strchr(" \t\r", line[length - 1]))
+            line[--length] = '\0';
+        if (strncmp(line, "ExecStart=", key) == 0) {
+            expect_command(line + key, words);
+            commands++;
+        } else if (strncmp(line, "ReadWritePaths=", key) == 0) {
+            expect_folder(line + key, in->text[LOG_FILE]);
+        } else if (strncmp(line, "MaxConnections=", key) == 0 && in->text[MAX][0]) {
+            expect(strcmp(line + key, in->text[MAX]) == 0);
+        } else if (strncmp(line, "User=", key) == 0) {
+            expect_plain(line + key, in->text[USER]);
+        } else if (strncmp(line, "SourcePath=", key) == 0) {
+            expect_plain(line + key, in->text[CONFIG]);
+        }
+    }
+    expect(commands == (strcmp(name, "systemd-service") == 0));
+    free(whole);
 }
 
 static void expect_comments(const char *text)
@@ -133,30 +316,63 @@ static void expect_comments(const char *text)
         expect(*text == '#');
 }
 
-static void try_format(const struct input *in, enum emit_format format, const struct conf *conf,
-                       const struct emit_rule *rule)
+static void try_entry(const struct emit_settings *settings, const struct words *words,
+                      const struct conf *conf, const struct emit_rule *rule)
 {
-    struct emit_settings settings = {.format = format,
-                                     .config = in->text[CONFIG],
+    struct text text = {.size = 0};
+    struct emit_error error;
+
+    if (emit_head(settings, &text, &error) == 0)
+        expect_comments(text.bytes);
+    text.size = 0;
+    if (emit_entry(settings, conf, rule, &text, &error) < 0)
+        expect(text.size == 0 && error.what[0] != '\0');
+    else if (settings->format == EMIT_XINETD)
+        expect_xinetd(text.bytes, words);
+    else
+        expect_inetd(text.bytes, words);
+    free(text.bytes);
+}
+
+static void try_units(const struct emit_settings *settings, const struct words *words,
+                      const struct conf *conf, const struct emit_rule *rule, const struct input *in)
+{
+    struct text text = {.size = 0};
+    struct emit_error error;
+
+    if (emit_socket(settings, rule, &text, &error) < 0)
+        expect(text.size == 0 && error.what[0] != '\0');
+    else
+        expect_unit(text.bytes, "systemd-socket", words, in);
+    text.size = 0;
+    if (emit_service(settings, conf, rule, &text, &error) < 0)
+        expect(text.size == 0 && error.what[0] != '\0');
+    else
+        expect_unit(text.bytes, "systemd-service", words, in);
+    free(text.bytes);
+}
+
+static void try_all(const struct input *in, const struct conf *conf, const struct emit_rule *rule)
+{
+    struct emit_settings settings = {.config = in->text[CONFIG],
                                      .user = in->text[USER],
                                      .relay = "/usr/libexec/rinetd-relay",
                                      .wrap = "/usr/libexec/rinetd-wrap",
                                      .log = in->text[LOG_FILE][0] ? in->text[LOG_FILE] : NULL};
-    struct text text = {.size = 0};
-    struct emit_error error;
 
-    if (emit_head(&settings, &text, &error) == 0)
-        expect_comments(text.bytes);
-    text.size = 0;
-    if (emit_entry(&settings, conf, rule, &text, &error) == 0) {
-        if (format == EMIT_XINETD)
-            expect_xinetd(text.bytes, in, rule, &settings);
-        else
-            expect_inetd(text.bytes, in, rule, &settings);
-    } else {
-        expect(text.size == 0 && error.what[0] != '\0');
+    for (int wait = 0; wait < 2; wait++) {
+        struct words words = {.count = 0};
+
+        settings.wait = wait;
+        expected_words(&words, in, rule, &settings);
+        settings.format = EMIT_XINETD;
+        try_entry(&settings, &words, conf, rule);
+        settings.format = EMIT_INETD;
+        try_entry(&settings, &words, conf, rule);
+        settings.format = EMIT_SYSTEMD;
+        try_units(&settings, &words, conf, rule, in);
+        words_free(&words);
     }
-    free(text.bytes);
 }
 
 static enum host_kind kind_of(const char *text)
@@ -195,8 +411,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         emit_name(&rule);
         for (const char *p = rule.name; *p; p++)
             expect(strchr("abcdefghijklmnopqrstuvwxyz0123456789._-", *p) != NULL);
-        try_format(&in, EMIT_XINETD, &conf, &rule);
-        try_format(&in, EMIT_INETD, &conf, &rule);
+        try_all(&in, &conf, &rule);
     }
     for (int i = 0; i < FIELDS; i++)
         free(in.text[i]);

@@ -21,6 +21,17 @@ struct entry {
     int result;
 };
 
+// Both units of systemd, one after the other.
+static int emit_units(const struct emit_settings *settings, struct entry *entry)
+{
+    if (emit_socket(settings, &entry->rule, &entry->text, &entry->error) < 0)
+        return -1;
+    if (emit_service(settings, entry->conf, &entry->rule, &entry->text, &entry->error) == 0)
+        return 0;
+    text_cut(&entry->text, 0);
+    return -1;
+}
+
 // Parses a configuration of one rule and emits it.
 static struct entry emit_one(const struct emit_settings *settings, const char *text, bool v6only)
 {
@@ -37,7 +48,10 @@ static struct entry emit_one(const struct emit_settings *settings, const char *t
     entry.rule.wrap_name = entry.rule.rule->options.text[OPTION_WRAP];
     host_address(entry.rule.rule->bind.text, 0, &entry.rule.listener);
     emit_name(&entry.rule);
-    entry.result = emit_entry(settings, entry.conf, &entry.rule, &entry.text, &entry.error);
+    if (settings->format == EMIT_SYSTEMD)
+        entry.result = emit_units(settings, &entry);
+    else
+        entry.result = emit_entry(settings, entry.conf, &entry.rule, &entry.text, &entry.error);
     return entry;
 }
 
@@ -51,52 +65,91 @@ static void entry_free(struct entry *entry)
 static const struct {
     const char *conf, *line, *absent;
     enum emit_format format;
-    bool v6only;
+    bool v6only, wait;
 } lines[] = {
-    {"0.0.0.0 80 10.0.0.1 8080\n", "service rinetd-tcp-0.0.0.0-80\n", "v6only", EMIT_XINETD, false},
-    {"0.0.0.0 80 10.0.0.1 8080\n", "\tflags           = IPv4 NOLIBWRAP\n", NULL, EMIT_XINETD,
+    {"0.0.0.0 80 10.0.0.1 8080\n", "service rinetd-tcp-0.0.0.0-80\n", "v6only", EMIT_XINETD, false,
+     false},
+    {"0.0.0.0 80 10.0.0.1 8080\n", "\tflags           = IPv4 NOLIBWRAP\n", NULL, EMIT_XINETD, false,
      false},
     {"0.0.0.0 80 10.0.0.1 8080\n", "\tserver_args     = --listener=0.0.0.0:80 10.0.0.1 8080\n",
-     NULL, EMIT_XINETD, false},
+     NULL, EMIT_XINETD, false, false},
     {":: 80 10.0.0.1 8080\n", "\tid              = rinetd-tcp-__-80\n", "v6only", EMIT_XINETD,
+     false, false},
+    {":: 80 10.0.0.1 8080\n", "\tv6only          = yes\n", NULL, EMIT_XINETD, true, false},
+    {"2001:db8::1 80 h 1\n", "service rinetd-tcp-2001_db8__1-80\n", NULL, EMIT_XINETD, false,
      false},
-    {":: 80 10.0.0.1 8080\n", "\tv6only          = yes\n", NULL, EMIT_XINETD, true},
-    {"2001:db8::1 80 h 1\n", "service rinetd-tcp-2001_db8__1-80\n", NULL, EMIT_XINETD, false},
-    {"2001:db8::1 80 h 1\n", " --listener=[2001:db8::1]:80 h 1\n", NULL, EMIT_XINETD, false},
+    {"2001:db8::1 80 h 1\n", " --listener=[2001:db8::1]:80 h 1\n", NULL, EMIT_XINETD, false, false},
     {"allow 1.*\ndeny 1.2.*\n0.0.0.0 80 h 1\nallow 1.3.*\nallow 1.4.*\ndeny 1.3.1.*\n",
      " --global-allow=1.* --global-deny=1.2.* --allow=1.3.*,1.4.* --deny=1.3.1.* h 1\n", NULL,
-     EMIT_XINETD, false},
+     EMIT_XINETD, false, false},
     {"0.0.0.0 80 h 1 [src=10.0.0.9,keepalive=off,connect-timeout=3,timeout=4]\n",
      " --src=10.0.0.9 --connect-timeout=3 --timeout=4 --keepalive=off h 1\n", NULL, EMIT_XINETD,
-     false},
+     false, false},
     {"0.0.0.0 80 h 1 [max=7,per-source=2]\n", "\tinstances       = 7\n", "--max", EMIT_XINETD,
-     false},
+     false, false},
     {"0.0.0.0 80 h 1 [max=7,per-source=2]\n", "\tper_source      = 2\n", "--per-source",
-     EMIT_XINETD, false},
+     EMIT_XINETD, false, false},
     {"0.0.0.0 80 h 1 [wrap=imap]\n",
      "\tserver_args     = imap /usr/libexec/rinetd-relay --listener=0.0.0.0:80 h 1\n", "--wrap",
-     EMIT_XINETD, false},
+     EMIT_XINETD, false, false},
     {"0.0.0.0 80 h 1 [wrap=imap]\n", "\tserver          = /usr/libexec/rinetd-wrap\n", NULL,
-     EMIT_XINETD, false},
-    {"0.0.0.0 80 unix:/run/x\n", " --listener=0.0.0.0:80 unix:/run/x\n", NULL, EMIT_XINETD, false},
-    {"0.0.0.0 80 unix:@x\n", "\n# 0.0.0.0 80 unix:@x\n", NULL, EMIT_XINETD, false},
-    {"0.0.0.0 80 h 1\n", "0.0.0.0:80 stream tcp4 nowait.1000000 rinetd ", NULL, EMIT_INETD, false},
-    {"::1 80 h 1\n", "\n[::1]:80 stream tcp6 nowait.", NULL, EMIT_INETD, false},
-    {":: 80 h 1\n", "\n[::]:80 stream tcp46 nowait.", NULL, EMIT_INETD, false},
-    {":: 80 h 1\n", "\n[::]:80 stream tcp6 nowait.", NULL, EMIT_INETD, true},
+     EMIT_XINETD, false, false},
+    {"0.0.0.0 80 unix:/run/x\n", " --listener=0.0.0.0:80 unix:/run/x\n", NULL, EMIT_XINETD, false,
+     false},
+    {"0.0.0.0 80 unix:@x\n", "\n# 0.0.0.0 80 unix:@x\n", NULL, EMIT_XINETD, false, false},
+    {"0.0.0.0 80 h 1\n", "0.0.0.0:80 stream tcp4 nowait.1000000 rinetd ", NULL, EMIT_INETD, false,
+     false},
+    {"::1 80 h 1\n", "\n[::1]:80 stream tcp6 nowait.", NULL, EMIT_INETD, false, false},
+    {":: 80 h 1\n", "\n[::]:80 stream tcp46 nowait.", NULL, EMIT_INETD, false, false},
+    {":: 80 h 1\n", "\n[::]:80 stream tcp6 nowait.", NULL, EMIT_INETD, true, false},
+    {"0 80 h 1 [max=7]\n", "\n0.0.0.0:80 stream tcp4 wait rinetd ", "nowait", EMIT_INETD, false,
+     true},
+    {"0 80 h 1 [max=7,linger=9]\n", " --max=7 --linger=9 h 1\n", NULL, EMIT_INETD, false, true},
+    {"0 80 h 1 [linger=9]\n", "wait            = no\n", "linger", EMIT_XINETD, false, false},
+    {"0 80 h 1\n", "wait            = yes\n", "only_from", EMIT_XINETD, false, true},
+    {"0 80 h 1 [max=7,per-source=2]\n", " --max=7 --per-source=2 h 1\n", "instances", EMIT_XINETD,
+     false, true},
+    {"0 80 h 1 [wrap=imap]\n", " = /usr/libexec/rinetd-relay\n", "rinetd-wrap", EMIT_XINETD, false,
+     true},
+    {"0 80 h 1 [wrap=imap]\n", "= --wrap=imap --listener", NULL, EMIT_XINETD, false, true},
+    {"0.0.0.0 80 h 1\n", "\nListenStream=0.0.0.0:80\n", "FreeBind", EMIT_SYSTEMD, false, true},
+    {"192.0.2.1 80 h 1\n", "\nFreeBind=yes\n", "BindIPv6Only", EMIT_SYSTEMD, false, true},
+    {"127.1.2.3 80 h 1\n", "\nAccept=no\n", "FreeBind", EMIT_SYSTEMD, false, true},
+    {"::1 80 h 1\n", "\nListenStream=[::1]:80\n", "FreeBind", EMIT_SYSTEMD, false, true},
+    {"2001:db8::1 80 h 1\n", "\nFreeBind=yes\n", "BindIPv6Only", EMIT_SYSTEMD, false, true},
+    {":: 80 h 1\n", "\nBindIPv6Only=both\n", "FreeBind", EMIT_SYSTEMD, false, true},
+    {":: 80 h 1\n", "\nBindIPv6Only=ipv6-only\n", NULL, EMIT_SYSTEMD, true, true},
+    {"0 80 h 1\n", "\nAccept=yes\n", "Restart", EMIT_SYSTEMD, false, false},
+    {"0 80 h 1\n", "\nMaxConnections=1000000\n", "PerSource", EMIT_SYSTEMD, false, false},
+    {"0 80 h 1 [max=7,per-source=2]\n", "\nMaxConnections=7\nMaxConnectionsPerSource=2\n", "--max",
+     EMIT_SYSTEMD, false, false},
+    {"0 80 h 1 [max=7,per-source=2]\n", "\nTasksMax=30\n", "MaxConn", EMIT_SYSTEMD, false, true},
+    {"0 80 h 1\n", "\nTasksMax=2016\n", "--max", EMIT_SYSTEMD, false, true},
+    {"0 80 h 1 [wrap=imap]\n", "\nExecStart=\"/usr/libexec/rinetd-relay\" \"--wrap=imap\" ",
+     "rinetd-wrap", EMIT_SYSTEMD, false, true},
+    {"0 80 h 1 [wrap=imap]\n",
+     "\nExecStart=\"/usr/libexec/rinetd-wrap\" \"imap\" \"/usr/libexec/rinetd-relay\" ", "--wrap",
+     EMIT_SYSTEMD, false, false},
+    {"0 80 unix:/tmp\n", "\nProtectHome=yes\n", "PrivateTmp", EMIT_SYSTEMD, false, true},
+    {"0 80 unix:/var/run/user/1/x\n", "\nProtectHome=read-only\n", NULL, EMIT_SYSTEMD, false, true},
+    {"0 80 unix:/dev/log\n", "\nPrivateTmp=yes\n", "PrivateDevices", EMIT_SYSTEMD, false, true},
+    {"0 80 unix:/device\n", "\nPrivateDevices=yes\n", NULL, EMIT_SYSTEMD, false, true},
 };
 
 static void test_lines(void)
 {
+    static const char *const names[] = {"xinetd", "inetd", "systemd"};
+
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct emit_settings settings = standard;
         struct entry entry;
 
         settings.format = lines[i].format;
+        settings.wait = lines[i].wait;
         entry = emit_one(&settings, lines[i].conf, lines[i].v6only);
         test_ok(entry.result == 0 && strstr(entry.text.bytes, lines[i].line) &&
                     (!lines[i].absent || !strstr(entry.text.bytes, lines[i].absent)),
-                "line %zu of %s", i, lines[i].format == EMIT_XINETD ? "xinetd" : "inetd");
+                "%s: %zu: %s", names[lines[i].format], i, lines[i].line);
         entry_free(&entry);
     }
 }
@@ -140,6 +193,122 @@ static void test_refusals(void)
                   "per-source for inetd");
 }
 
+static void test_unit_refusals(void)
+{
+    static const char *const programs[] = {"/a\"b", "/a'b",  "/a\\b", "/a/../b",
+                                           "/a\nb", "/\xff", "a"};
+    static const char *const logs[] = {"/var/../x", "/a\nb", "/a/\xff"};
+    struct emit_settings settings = standard;
+
+    settings.format = EMIT_SYSTEMD;
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+        settings.relay = programs[i];
+        check_refusal(&settings, "0 80 h 1\n", EMIT_BAD_RULE, -1, "a program of systemd");
+    }
+    settings.relay = standard.relay;
+    for (size_t i = 0; i < sizeof logs / sizeof *logs; i++) {
+        settings.log = logs[i];
+        check_refusal(&settings, "0 80 h 1\n", EMIT_BAD_LOG, -1, "a log of systemd");
+    }
+    settings.log = NULL;
+    check_refusal(&settings, "0 80 unix:/\xff\n", EMIT_BAD_RULE, -1, "a target that is not UTF-8");
+}
+
+// The bytes that the line of ENTRY beginning with START has.
+static size_t line_length(const struct entry *entry, const char *start)
+{
+    const char *line = entry->result == 0 ? strstr(entry->text.bytes, start) : NULL;
+
+    return line ? strcspn(line, "\n") : 0;
+}
+
+// Emits a rule with COUNT patterns of 40 bytes, and one of LAST.
+static struct entry emit_patterns(const struct emit_settings *settings, size_t count, size_t last)
+{
+    struct text conf = {.size = 0};
+    struct entry entry;
+
+    text_append_string(&conf, "0 80 h 1\n");
+    for (size_t i = 0; i <= count; i++) {
+        text_append_string(&conf, "allow ");
+        for (size_t j = 0; j < (i < count ? 40 : last); j++)
+            text_append_string(&conf, "*");
+        text_append_string(&conf, "\n");
+    }
+    entry = emit_one(settings, conf.bytes, false);
+    free(conf.bytes);
+    return entry;
+}
+
+static void test_longest_line(void)
+{
+    static const char start[] = "ExecStart=";
+    struct emit_settings settings = standard;
+    size_t count = 25000, found, last;
+    struct entry entry;
+
+    settings.format = EMIT_SYSTEMD;
+    entry = emit_patterns(&settings, count, 1);
+    found = line_length(&entry, start);
+    entry_free(&entry);
+    // Each further pattern takes a comma and 40 bytes, and some an argument of their own.
+    count += (1048575 - found) / 41 - 2;
+    entry = emit_patterns(&settings, count, 1);
+    found = line_length(&entry, start);
+    last = 1 + 1048575 - found;
+    entry_free(&entry);
+    entry = emit_patterns(&settings, count, last);
+    test_ok(line_length(&entry, start) == 1048575, "the longest line that systemd reads");
+    entry_free(&entry);
+    entry = emit_patterns(&settings, count, last + 1);
+    test_ok(entry.result == -1 && strstr(entry.error.what, "1048576 bytes") != NULL &&
+                strstr(entry.error.what, "systemd reads at most 1048575") != NULL,
+            "one byte more is refused: %s", entry.error.what);
+    entry_free(&entry);
+}
+
+static void test_names(void)
+{
+    struct emit_settings settings = standard;
+    struct emit_rule rule = {.listener_port = 80};
+    char name[EMIT_FILE_MAX];
+
+    host_address("fe80::1", 0, &rule.listener);
+    rule.listener.in6.sin6_scope_id = 1;
+    emit_name(&rule);
+    test_ok(strspn(rule.name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == strlen(rule.name),
+            "a zone in a name: %s", rule.name);
+    host_address("::1", 0, &rule.listener);
+    emit_name(&rule);
+    emit_socket_name(&rule, name);
+    test_ok(strcmp(name, "rinetd-tcp-__1-80.socket") == 0, "the name of a socket");
+    emit_service_name(&settings, &rule, name);
+    test_ok(strcmp(name, "rinetd-tcp-__1-80@.service") == 0, "the name of a template");
+    settings.wait = true;
+    emit_service_name(&settings, &rule, name);
+    test_ok(strcmp(name, "rinetd-tcp-__1-80.service") == 0, "the name of a service");
+}
+
+// One pattern for each argument that the kernel takes, and one that it does not.
+static void test_arguments(void)
+{
+    struct emit_settings settings = standard;
+    struct entry entry;
+
+    settings.format = EMIT_SYSTEMD;
+    entry = emit_patterns(&settings, 0, 131071 - strlen("--allow="));
+    test_ok(entry.result == 0, "the longest argument that the kernel takes");
+    entry_free(&entry);
+    entry = emit_patterns(&settings, 0, 131072 - strlen("--allow="));
+    test_ok(entry.result == -1 && strstr(entry.error.what, "131072") != NULL,
+            "one byte more is refused: %s", entry.error.what);
+    entry_free(&entry);
+    entry = emit_patterns(&settings, 3300, 1);
+    test_ok(entry.result == 0 && strstr(entry.text.bytes, "*\" \"--allow=*") != NULL,
+            "a long list is two arguments");
+    entry_free(&entry);
+}
+
 static void test_templates(void)
 {
     static const struct emit_template own[] = {
@@ -179,6 +348,10 @@ int main(void)
 {
     test_lines();
     test_refusals();
+    test_unit_refusals();
+    test_longest_line();
+    test_arguments();
+    test_names();
     test_templates();
     test_head();
     return test_end();

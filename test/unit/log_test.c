@@ -111,6 +111,65 @@ static void test_edges(void)
             "a line too long is cut and still a line");
 }
 
+static const struct {
+    const char *line; // and what comes of it: MESSAGE
+    const char *client, *listener_host, *target_host;
+    unsigned listener_port, target_port;
+    enum log_event event;
+    const char *fields;
+} journal_lines[] = {
+    {"all of it\n", "192.0.2.1", "0.0.0.0", "LocalHost", 80, 8080, LOG_EVENT_OPENED,
+     "MESSAGE=all of it\nPRIORITY=6\nSYSLOG_IDENTIFIER=test\nSYSLOG_FACILITY=3\n"
+     "CLIENT=192.0.2.1\nLISTENER=0.0.0.0:80\nTARGET=LocalHost:8080\nBYTES_IN=10\nBYTES_OUT=7\n"
+     "RESULT=opened\n"},
+    {"a=b\tc\n", "fe80::1%eth0", "::", "2001:db8::1", 443, 1, LOG_EVENT_DENIED,
+     "MESSAGE=a=b\tc\nPRIORITY=5\nSYSLOG_IDENTIFIER=test\nSYSLOG_FACILITY=3\n"
+     "CLIENT=fe80::1%eth0\nLISTENER=[::]:443\nTARGET=[2001:db8::1]:1\nBYTES_IN=10\n"
+     "BYTES_OUT=7\nRESULT=denied\n"},
+    {"\n", NULL, "?", "unix:/a=b:c", 0, 0, LOG_EVENT_ACCEPT_FAILED,
+     "MESSAGE=\nPRIORITY=4\nSYSLOG_IDENTIFIER=test\nSYSLOG_FACILITY=3\nLISTENER=?\n"
+     "TARGET=unix:/a=b:c\nBYTES_IN=10\nBYTES_OUT=7\nRESULT=accept-failed\n"},
+};
+
+// The priority of each event, in the order of `events`.
+static const char priorities[] = "666444455";
+
+static void test_journal(void)
+{
+    struct journal_message message;
+
+    for (size_t i = 0; i < sizeof journal_lines / sizeof *journal_lines; i++) {
+        struct log_record r = record(journal_lines[i].event);
+        const char *expected = journal_lines[i].fields, *line = journal_lines[i].line;
+
+        r.client = journal_lines[i].client;
+        r.listener_host = journal_lines[i].listener_host;
+        r.listener_port = journal_lines[i].listener_port;
+        r.target_host = journal_lines[i].target_host;
+        r.target_port = journal_lines[i].target_port;
+        log_fields(&message, "test", &r, line, strlen(line));
+        test_ok(message.length == strlen(expected) &&
+                    memcmp(message.data, expected, message.length) == 0,
+                "the journal's fields of %s", r.target_host);
+    }
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
+        struct log_record r = record(events[i].event);
+        char expected[64];
+
+        log_fields(&message, "test", &r, "\n", 1);
+        snprintf(expected, sizeof expected, "MESSAGE=\nPRIORITY=%c\n", priorities[i]);
+        test_ok(memcmp(message.data, expected, strlen(expected)) == 0, "the priority of %s",
+                events[i].text);
+    }
+}
+
+static int write_line(const char *path, const char *line)
+{
+    struct log_record r = record(LOG_EVENT_OPENED);
+
+    return log_write(path, "test", &r, line, strlen(line));
+}
+
 static void test_file(void)
 {
     char folder[] = "/tmp/log_test.XXXXXX", path[64], read_back[64] = "";
@@ -124,7 +183,7 @@ static void test_file(void)
         return;
     }
     snprintf(path, sizeof path, "%s/log", folder);
-    test_ok(log_write(path, "test", "one\n", 4) == 0 && log_write(path, "test", "two\n", 4) == 0,
+    test_ok(write_line(path, "one\n") == 0 && write_line(path, "two\n") == 0,
             "two lines to a new file");
     fd = open(path, O_RDONLY);
     if (fd >= 0)
@@ -133,13 +192,13 @@ static void test_file(void)
     test_ok(fstat(fd, &status) == 0 && (status.st_mode & 0777) == 0644, "mode 0644, as rinetd's");
     close(fd);
     unlink(path);
-    test_ok(mkfifo(path, 0600) == 0 && log_write(path, "test", "one\n", 4) < 0 && errno == ENXIO,
+    test_ok(mkfifo(path, 0600) == 0 && write_line(path, "one\n") < 0 && errno == ENXIO,
             "a fifo without a reader is an error, not a wait");
     unlink(path);
-    test_ok(log_write(folder, "test", "one\n", 4) < 0 && errno == EISDIR, "a folder is no log");
-    test_ok(log_write("/dev/full", "test", "one\n", 4) < 0 && errno == ENOSPC, "a full disk");
+    test_ok(write_line(folder, "one\n") < 0 && errno == EISDIR, "a folder is no log");
+    test_ok(write_line("/dev/full", "one\n") < 0 && errno == ENOSPC, "a full disk");
     rmdir(folder);
-    test_ok(log_write(path, "test", "one\n", 4) < 0 && errno == ENOENT, "no folder");
+    test_ok(write_line(path, "one\n") < 0 && errno == ENOENT, "no folder");
     umask(mask);
 }
 
@@ -147,6 +206,7 @@ int main(void)
 {
     test_events();
     test_edges();
+    test_journal();
     test_file();
     return test_end();
 }
