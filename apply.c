@@ -186,11 +186,12 @@ static bool is_older_than_file(const struct work *work, const struct systemd_uni
            (int64_t)unit->since_us;
 }
 
-// Whether what runs is not what the file will say.
+// Whether what runs is not what the file will say. NeedDaemonReload would not tell: it is true
+// whenever the configuration, the SourcePath of all units, has been edited.
 static bool has_changed(const struct work *work, const struct systemd_unit *unit,
                         const struct item *item)
 {
-    return item->step->change != OUTPUT_SAME || unit->outdated || is_older_than_file(work, unit);
+    return item->step->change != OUTPUT_SAME || is_older_than_file(work, unit);
 }
 
 // A unit that no file is planned for is ours to stop if its own file is gone from our folder.
@@ -637,6 +638,18 @@ static int enter_new(struct work *work)
     return 0;
 }
 
+// Without its file a service has lost its KillMode, too.
+static void warn_of_lost(const struct work *work)
+{
+    for (size_t i = 0; i < work->units.count; i++)
+        if ((work->item[i].todo & STOP) && !work->item[i].socket && work->item[i].was_active &&
+            strcmp(work->units.unit[i].load, "not-found") == 0)
+            say(work,
+                "warning: %s ends with its open connections: systemd has read that its file is "
+                "gone, and knows no more that they were to live on",
+                work->units.unit[i].name);
+}
+
 static int carry_out(struct work *work)
 {
     const struct apply_request *request = work->request;
@@ -684,6 +697,8 @@ int apply_systemd(const struct apply_request *request)
 
     if (result == 0)
         result = look(&work);
+    if (result == 0)
+        warn_of_lost(&work);
     if (result == 0 && request->only_tell)
         tell_plan(&work);
     else if (result == 0)

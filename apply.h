@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: ISC
 //
-// apply: writes planned files and brings a running superserver to the state that they describe,
-// with as little harm to open connections as the superserver allows. What the files say is not
-// looked into: that they are new, other or gone is all that counts, and what the superserver makes
-// of them.
+// apply: writes planned files and brings a running systemd to the state that they describe, with
+// open connections living on. What the files say is not looked into: that they are new, other or
+// gone is all that counts, and what systemd makes of them.
 #ifndef APPLY_H
 #define APPLY_H
 
@@ -15,8 +14,9 @@
 
 // A rule that will be served.
 struct apply_rule {
-    const char *listener;       // the "--listener=..." argument by which its relays are known
-    union host_address address; // where it will listen
+    char *listener;             // the "--listener=..." argument by which its relays are known
+    union host_address address; // where it will listen, without the port
+    unsigned port;
 };
 
 struct apply_request {
@@ -29,21 +29,16 @@ struct apply_request {
     void *context;
     // For systemd: what units of ours are called, fnmatch(3) patterns up to a NULL.
     const char *const *patterns;
-    // For xinetd: all rules of the plan's only file.
+    // For xinetd: all rules of the plan's only file, and whether they are in wait mode.
     const struct apply_rule *rules;
     size_t count;
+    bool wait;
 };
 
-// Both return 0, or -1 after telling why not.
-
-// Through systemctl(1): units NAME.socket and NAME.service or NAME@.service. Stops what is gone,
-// restarts what has changed, enables and starts what is new or should have been running, whoever
-// has left it so. Where systemd refuses what the plan has changed, files and units are put back.
+// Brings systemd to that state, through systemctl(1): units NAME.socket and NAME.service or
+// NAME@.service. Stops what is gone, restarts what has changed, enables and starts what is new or
+// should have been running, whoever has left it so. Where systemd refuses what the plan has
+// changed, files and units are put back. Returns 0, or -1 after telling why not.
 int apply_systemd(const struct apply_request *request);
-
-// Sends SIGHUP to the one xinetd of this system and waits until it listens where it should; ends
-// the first process of a service in wait mode whose arguments have changed. Tells before which
-// connections xinetd will end. Nothing is put back.
-int apply_xinetd(const struct apply_request *request);
 
 #endif

@@ -3,9 +3,18 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES 16384
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 bool children_have(const struct children *list, pid_t pid)
 {
@@ -98,4 +107,118 @@ void children_find(pid_t parent, struct children *list)
         closedir(dir);
     if (!told)
         add_children_by_search(parent, list);
+}
+
+// The whole of a file below /proc, with a NUL; free() it.
+static char *read_whole(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "re");
+    char *text = NULL;
+    size_t room = 0;
+
+    *size = 0;
+    if (!file)
+        return NULL;
+    do {
+        char *grown = realloc(text, room += READ_BYTES);
+
+        if (!grown) {
+            free(text);
+            fclose(file);
+            return NULL;
+        }
+        text = grown;
+        *size += fread(text + *size, 1, room - *size - 1, file);
+    } while (*size == room - 1);
+    fclose(file);
+    text[*size] = '\0';
+    return text;
+}
+
+char *children_arguments(pid_t pid)
+{
+    char path[64], *text, *end;
+    size_t size, name;
+
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    text = read_whole(path, &size);
+    if (!text || size == 0) {
+        free(text);
+        return NULL;
+    }
+    name = strlen(text) + 1;
+    end = text + size;
+    memmove(text, text + smaller(name, size), size + 1 - smaller(name, size));
+    end -= smaller(name, size);
+    for (char *c = text; c < end; c++)
+        if (*c == '\0')
+            *c = ' ';
+    return text;
+}
+
+bool children_are_told(const char *arguments, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (const char *found = arguments; (found = strstr(found, word)); found++)
+        if ((found == arguments || found[-1] == ' ') && found[length] == ' ')
+            return true;
+    return false;
+}
+
+bool children_run_by(const char *arguments, const char *text, size_t size)
+{
+    size_t length = strlen(arguments);
+    char *line;
+    bool found;
+
+    if (length == 0 || asprintf(&line, "= %.*s\n", (int)(length - 1), arguments) < 0)
+        return false;
+    found = memmem(text, size, line, strlen(line)) != NULL;
+    free(line);
+    return found;
+}
+
+// Whether TABLE, of proc_net(5) for TCP, has the socket INODE as a listening one.
+static bool is_listening(const char *table, unsigned long inode)
+{
+    for (const char *line = table ? strchr(table, '\n') : NULL; line; line = strchr(line, '\n')) {
+        unsigned long found;
+        unsigned state;
+
+        line++;
+        if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %*s %*s %lu", &state, &found) == 2 &&
+            state == TCP_LISTEN && found == inode)
+            return true;
+    }
+    return false;
+}
+
+bool children_listen(pid_t pid)
+{
+    char path[64], link[64], *tables[2];
+    const struct dirent *entry;
+    bool listens = false;
+    unsigned long inode;
+    ssize_t length;
+    size_t size;
+    DIR *dir;
+
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "/proc/%d/net/tcp%s", (int)pid, i == 0 ? "" : "6");
+        tables[i] = read_whole(path, &size);
+    }
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    dir = opendir(path);
+    while (dir && !listens && (entry = readdir(dir))) {
+        length = readlinkat(dirfd(dir), entry->d_name, link, sizeof link - 1);
+        link[length > 0 ? length : 0] = '\0';
+        if (sscanf(link, "socket:[%lu]", &inode) == 1)
+            listens = is_listening(tables[0], inode) || is_listening(tables[1], inode);
+    }
+    if (dir)
+        closedir(dir);
+    free(tables[0]);
+    free(tables[1]);
+    return listens;
 }

@@ -20,4 +20,18 @@ void children_find(pid_t parent, struct children *list);
 
 bool children_have(const struct children *list, pid_t pid);
 
+// The arguments of process PID but its own name, a blank after each, as xinetd.conf(5) would have
+// them; free() it. NULL where there is no such process, or memory.
+char *children_arguments(pid_t pid);
+
+// Whether ARGUMENTS has WORD, which has no blanks.
+bool children_are_told(const char *arguments, const char *word);
+
+// Whether one of the process's sockets takes connections: the first process of a service in wait
+// mode, but no relay of a single connection.
+bool children_listen(pid_t pid);
+
+// Whether the process, told ARGUMENTS, runs by a line "... = ARGUMENTS" of TEXT.
+bool children_run_by(const char *arguments, const char *text, size_t size);
+
 #endif

@@ -92,6 +92,7 @@ static int take(struct stream *stream)
             return ENOMEM;
         stream->text = grown;
         stream->room = room;
+        stream->text[stream->size] = '\0';
     }
     got = read(stream->fd, stream->text + stream->size, stream->room - stream->size - 1);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))

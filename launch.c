@@ -29,6 +29,7 @@
 #define END_MS     10000 // for all relays to end after SIGTERM
 #define KILL_MS    3000  // for all relays to be gone after SIGKILL
 #define GONE_MS    1000  // for the relays of rules that are gone, before xinetd kills them
+#define OLD_MS     200   // for those who run by old rules to be found and told to end
 #define FLUSH_MS   2000  // for standard output to take the last lines
 #define SIGNAL_MS  100   // between two SIGTERM to the same relays
 #define LOOK_MS    20    // between two looks at processes that are not our children
@@ -686,26 +687,17 @@ static void remove_pid_file(struct launcher *launcher, const char *path)
 static bool serves_gone(pid_t pid, const struct launch_config *config,
                         const struct launch_config *next)
 {
-    static const char option[] = "--listener=";
-    char path[64], text[32768];
-    size_t size;
-    FILE *file;
+    char *arguments = children_arguments(pid);
+    bool gone = false;
 
-    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
-    file = fopen(path, "re");
-    if (!file)
-        return false;
-    size = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    text[size] = '\0';
-    for (const char *word = text; word < text + size; word += strlen(word) + 1) {
-        if (!begins(word, option))
+    for (size_t i = 0; arguments && i < config->count; i++) {
+        if (!children_are_told(arguments, config->service[i].listener))
             continue;
-        for (size_t i = 0; i < config->count; i++)
-            if (strcmp(config->service[i].listener, word) == 0)
-                return !is_kept(next, &config->service[i]);
+        gone = !is_kept(next, &config->service[i]);
+        break;
     }
-    return false;
+    free(arguments);
+    return gone;
 }
 
 // Sends SIGTERM to the relays of rules whose sockets will be closed. Returns how many there are.
@@ -738,8 +730,10 @@ static void end_gone_rules(struct launcher *launcher)
         if (is_kept(launcher->next, service))
             continue;
         gone++;
-        say(launcher, "warning: rule \"%s\" %s: xinetd ends its open connections", service->title,
-            successor(launcher->next, service) ? "gets another socket" : "is gone");
+        say(launcher,
+            service->wait ? "rule \"%s\" %s; its open connections go on"
+                          : "warning: rule \"%s\" %s: xinetd ends its open connections",
+            service->title, successor(launcher->next, service) ? "gets another socket" : "is gone");
     }
     while (gone > 0 && now_ms() < until_ms && end_gone(launcher) > 0) {
         int64_t look_ms = now_ms() + LOOK_MS;
@@ -795,6 +789,43 @@ static void say_reloaded(struct launcher *launcher)
             count);
     say(launcher, "reloaded: %zu rule%s: %d new, %d kept, %d dropped", open, open == 1 ? "" : "s",
         launcher->fresh, launcher->kept, launcher->dropped);
+}
+
+// Whether the process, a child of xinetd, is the first one of a service and runs by rules that are
+// not those of the configuration any more.
+static bool has_old_rules(const struct launch_config *config, pid_t pid)
+{
+    char *arguments = children_arguments(pid);
+    bool old = false;
+
+    for (size_t i = 0; arguments && i < config->count; i++)
+        if (config->service[i].wait && children_are_told(arguments, config->service[i].listener))
+            old = !children_run_by(arguments, config->text, config->size);
+    free(arguments);
+    return old;
+}
+
+// In wait mode whoever has the listener goes on as he was told. The next one knows the new rules;
+// one that xinetd had just forked may not yet be known by his arguments.
+static void end_old_rules(struct launcher *launcher)
+{
+    int64_t until_ms = now_ms() + OLD_MS;
+    bool any = false;
+
+    for (size_t i = 0; i < launcher->config->count; i++)
+        any |= launcher->config->service[i].wait;
+    while (any && launcher->pid && now_ms() < until_ms) {
+        int64_t look_ms = now_ms() + LOOK_MS;
+        struct children list = {0};
+
+        children_find(launcher->pid, &list);
+        for (size_t i = 0; i < list.count; i++)
+            if (has_old_rules(launcher->config, list.pid[i]))
+                kill(list.pid[i], SIGTERM);
+        free(list.pid);
+        while (launcher->pid && step(launcher, look_ms))
+            ;
+    }
 }
 
 static bool any_reopened(const struct launcher *launcher)
@@ -857,6 +888,8 @@ static void reload(struct launcher *launcher)
         return;
     }
     adopt_next(launcher);
+    if (result == 0)
+        end_old_rules(launcher);
     if (result == 0)
         say_reloaded(launcher);
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "conf.h"
 
@@ -33,9 +34,10 @@ struct output_step {
     const char *text; // the file's from now on, owned by the caller; NULL: OUTPUT_REMOVED
     size_t size;
     struct conf_source before; // what OUTPUT_REPLACED and OUTPUT_REMOVED take away
-    mode_t mode;
+    mode_t mode;               // these, too, are of what was there
     uid_t uid;
     gid_t gid;
+    struct timespec modified;
     char *temporary; // the path of the new one on its way
     bool done;
 };

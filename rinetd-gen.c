@@ -19,6 +19,7 @@
 #include "emit.h"
 #include "entries.h"
 #include "generator.h"
+#include "hangup.h"
 #include "launch.h"
 #include "logfile.h"
 #include "output.h"
@@ -399,6 +400,43 @@ static void say(void *context, const char *line)
     putc('\n', stderr);
 }
 
+// The argument by which the relays of RULE are known; free() it.
+static char *make_listener(const struct emit_rule *rule)
+{
+    bool six = rule->rule->bind.kind == HOST_IPV6;
+    char *listener;
+
+    if (asprintf(&listener, "--%s=%s%s%s:%u", options_table[OPTION_LISTENER].name, six ? "[" : "",
+                 rule->rule->bind.text, six ? "]" : "", rule->listener_port) < 0)
+        return NULL;
+    return listener;
+}
+
+// Returns 0 or -1.
+static int apply_xinetd(struct apply_request *request, const struct job *job)
+{
+    struct apply_rule *rules = calloc(job->count + 1, sizeof *rules);
+    int result = rules ? 0 : -1;
+
+    for (size_t i = 0; i < job->count && result == 0; i++) {
+        rules[i].address = job->rules[i].listener;
+        rules[i].port = job->rules[i].listener_port;
+        rules[i].listener = make_listener(&job->rules[i]);
+        result = rules[i].listener ? 0 : -1;
+    }
+    request->rules = rules;
+    request->count = job->count;
+    request->wait = job->settings.wait;
+    if (result == 0)
+        result = hangup_xinetd(request);
+    else
+        fail_memory();
+    for (size_t i = 0; rules && i < job->count; i++)
+        free(rules[i].listener);
+    free(rules);
+    return result;
+}
+
 static const char *const unit_patterns[] = {"rinetd-tcp-*.socket", "rinetd-tcp-*.service", NULL};
 
 // Writes and has the superserver go by it, or tells only. Returns an exit status.
@@ -411,10 +449,15 @@ static int apply(struct writing *writing)
                                     .say = say,
                                     .context = writing,
                                     .patterns = unit_patterns};
+    int result;
 
     if (request.only_tell)
         print_changes(&writing->plan, true);
-    return apply_systemd(&request) == 0 ? EXIT_CONVERTED : EXIT_SYSTEM;
+    if (job->settings.format == EMIT_SYSTEMD)
+        result = apply_systemd(&request);
+    else
+        result = apply_xinetd(&request, job);
+    return result == 0 ? EXIT_CONVERTED : EXIT_SYSTEM;
 }
 
 // Returns an exit status.
@@ -538,16 +581,14 @@ static bool describe_services(struct launched *launched)
         return false;
     for (size_t i = 0; i < job->count; i++) {
         const struct emit_rule *rule = &job->rules[i];
-        bool six = rule->rule->bind.kind == HOST_IPV6;
 
         if (title_of(rule, &launched->texts[i * 2]) < 0 ||
-            asprintf(&launched->texts[i * 2 + 1], "--%s=%s%s%s:%u",
-                     options_table[OPTION_LISTENER].name, six ? "[" : "", rule->rule->bind.text,
-                     six ? "]" : "", rule->listener_port) < 0)
+            !(launched->texts[i * 2 + 1] = make_listener(rule)))
             return false;
         launched->services[i] = (struct launch_service){.name = rule->name,
                                                         .title = launched->texts[i * 2],
                                                         .listener = launched->texts[i * 2 + 1],
+                                                        .wait = job->settings.wait,
                                                         .v6only = rule->v6only};
     }
     launched->config = (struct launch_config){.text = job->entries.file[0].text,

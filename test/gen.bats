@@ -567,6 +567,46 @@ explained() {
     umount d
 }
 
+@test "-o: a disk that gets full in the middle of many units leaves all of them as they were" {
+    local before
+
+    require namespaces
+    mkdir d
+    mount -t tmpfs -o size=64k,mode=755 tmpfs d
+    conf '127.0.0.1 1 203.0.113.1 80' '127.0.0.1 2 203.0.113.1 80' '127.0.0.1 3 203.0.113.1 80'
+    gen -f systemd -c conf -o d 2>/dev/null
+    before=$(cksum d/* && ls -A d)
+    awk 'BEGIN { for (i = 2; i < 9; i++) print "127.0.0.1", i, "203.0.113.2 80" }' >conf
+    run_gen 3 -f systemd -c conf -o d
+    [[ $stderr == *"rinetd-gen: unable to write d/rinetd-tcp-127.0.0.1-"*": No space left on device" ]]
+    diff <(echo "$before") <(cksum d/* && ls -A d)
+    mount -o remount,size=1m d
+    run_gen 0 -f systemd -c conf -o d
+    [ "$(find d -name 'rinetd*' | wc -l)" = 14 ]
+    [ ! -e d/rinetd-tcp-127.0.0.1-1.socket ]
+    umount d
+}
+
+@test "-o: units of rules that are gone go, and nobody else's" {
+    conf '127.0.0.1 1 203.0.113.1 80' '127.0.0.1 2 203.0.113.1 80'
+    mkdir d
+    echo mine >d/rinetd-tcp-mine.socket
+    ln -s /dev/null d/rinetd-tcp-masked.socket
+    ln -s rinetd-tcp-127.0.0.1-1.socket d/rinetd-tcp-linked.socket
+    gen -f systemd -c conf -o d 2>/dev/null
+    echo '# Made by rinetd-gen, and renamed' >d/theirs.socket
+    conf '127.0.0.1 2 203.0.113.1 80'
+    run_gen 0 -f systemd -c conf -o d
+    [ "$(cd d && echo *)" = "rinetd-tcp-127.0.0.1-2.service rinetd-tcp-127.0.0.1-2.socket \
+rinetd-tcp-linked.socket rinetd-tcp-masked.socket rinetd-tcp-mine.socket theirs.socket" ]
+    grep -qF 'rinetd-gen: removed d/rinetd-tcp-127.0.0.1-1.socket' <<<"$stderr"
+    conf '127.0.0.1 3 203.0.113.1 80'
+    ln -s /dev/null d/rinetd-tcp-127.0.0.1-3.socket
+    run_gen 3 -f systemd -c conf -o d
+    [[ $stderr == *"did not make what is there"* ]]
+    [ -e d/rinetd-tcp-127.0.0.1-2.socket ]
+}
+
 @test "-o: xinetd passes over what an interrupted run may have left beside the file" {
     local ports
 

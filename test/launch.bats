@@ -4,6 +4,7 @@
 # rinetd-gen --run: a configuration under a private xinetd, from the first listener to nothing left.
 
 load helper
+load connections
 
 setup() {
     common_setup
@@ -12,15 +13,6 @@ setup() {
     export TMPDIR=$T/tmp
     mapfile -t PORTS < <(free_ports 3)
     listen target 127.0.0.1 0 echo
-}
-
-# rules PORT...: lines that forward them to the target.
-rules() {
-    local port
-
-    for port; do
-        echo "127.0.0.1 $port 127.0.0.1 $(port_of target)"
-    done
 }
 
 # launch [COMMAND...]: starts rinetd-gen (under COMMAND) on what is in run.conf.
@@ -58,34 +50,6 @@ ends_with() {
 
     finished gen || status=$?
     [ "$status" = "$1" ] || { echo "status $status, expected $1" && cat gen.err && return 1; }
-}
-
-# open_client NAME PORT [ACTION...]: one that has got an answer and goes on when $T/NAME.go is there.
-open_client() {
-    local name=$1 port=$2
-
-    shift 2
-    start "$name" "$PEER" connect 127.0.0.1 "$port" send:hi recv:2 "touch:$T/$name.up" "$@"
-    wait_for or_over "$name" test -e "$name.up"
-    [ -e "$name.up" ]
-}
-
-# open_and_going_on NAME PORT; goes_on NAME: ends it well.
-open_and_going_on() {
-    open_client "$1" "$2" "wait-file:$T/$1.go" send:again recv:5 fin eof
-}
-
-goes_on() {
-    touch "$1.go"
-    finished "$1"
-}
-
-forwards() {
-    [ "$("$PEER" connect 127.0.0.1 "$1" send:hello fin rest)" = hello ]
-}
-
-is_refused() {
-    "$PEER" connect 127.0.0.1 "$1" refused
 }
 
 # Of what the launcher starts: xinetd has the temporary folder in its arguments, the relays their
@@ -246,6 +210,84 @@ pids_with() {
     goes_on one
     run ! says warning
     stop gen
+    nothing_left
+}
+
+# first_process PORT: who has the listener in wait mode.
+first_process() {
+    ps --ppid "$(cat tmp/rinetd-gen.*/xinetd.pid)" -o pid=,args= |
+        awk -v told="--listener=127.0.0.1:$1" 'index($0, told " ") { print $1 }'
+}
+
+# launch_waiting: as launch_up, in wait mode.
+launch_waiting() {
+    start gen "$GEN" --run -m wait -c run.conf -r "$RELAY" -u "$(user_for_relay)"
+    wait_for or_over gen says listening
+}
+
+@test "run: in wait mode it forwards, and SIGTERM ends all connections with their done lines" {
+    { rules "${PORTS[@]:0:2}" && echo "logfile /dev/stdout"; } >run.conf
+    launch_waiting
+    open_client one "${PORTS[0]}" closed
+    open_client two "${PORTS[0]}" closed
+    open_client three "${PORTS[1]}" closed
+    [ "$(first_process "${PORTS[0]}" | wc -l)" = 1 ]
+    stop gen
+    nothing_left
+    has_logged 3 opened
+    has_logged 3 done-local-closed
+    finished one
+    finished two
+    finished three
+}
+
+@test "run: in wait mode a reload closes removed rules and lets their connections go on" {
+    { rules "${PORTS[@]:0:2}" && echo "logfile /dev/stdout"; } >run.conf
+    launch_waiting
+    open_and_going_on kept "${PORTS[0]}"
+    open_and_going_on gone "${PORTS[1]}"
+    { rules "${PORTS[0]}" "${PORTS[2]}" && echo "logfile /dev/stdout"; } >run.conf
+    reload 'reloaded: 2 rules: 1 new, 1 kept, 1 dropped'
+    run ! says warning
+    is_refused "${PORTS[1]}"
+    forwards "${PORTS[0]}"
+    forwards "${PORTS[2]}"
+    goes_on kept
+    goes_on gone
+    stop gen
+    has_logged 4 done-remote-closed
+    nothing_left
+}
+
+@test "run: in wait mode a new deny bites at once, and other rules keep their first process" {
+    local first other
+
+    { rules "${PORTS[@]:0:2}" && echo "logfile /dev/stdout"; } >run.conf
+    launch_waiting
+    open_and_going_on one "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    first=$(first_process "${PORTS[0]}") other=$(first_process "${PORTS[1]}")
+    { rules "${PORTS[0]}" && echo 'deny 127.*' && rules "${PORTS[1]}" &&
+        echo "logfile /dev/stdout"; } >run.conf
+    reload 'reloaded: 2 rules: 0 new, 2 kept, 0 dropped'
+    "$PEER" connect 127.0.0.1 "${PORTS[0]}" eof
+    [ "$(first_process "${PORTS[0]}")" != "$first" ]
+    [ "$(first_process "${PORTS[1]}")" = "$other" ]
+    has_logged 1 denied
+    goes_on one
+    stop gen
+    nothing_left
+}
+
+@test "run: in wait mode a connection of a removed rule ends with the launcher at the latest" {
+    { rules "${PORTS[@]:0:2}" && echo "logfile /dev/stdout"; } >run.conf
+    launch_waiting
+    open_client one "${PORTS[1]}" closed
+    { rules "${PORTS[0]}" && echo "logfile /dev/stdout"; } >run.conf
+    reload
+    stop gen
+    has_logged 1 done-local-closed
+    finished one
     nothing_left
 }
 

@@ -99,6 +99,8 @@ static enum output_change change_of(const struct output_plan *plan, const char *
 
 static void put_all(void)
 {
+    const struct timespec times[] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+
     fresh_folder();
     put("ours-same.socket", NEW, 0644);
     put("ours-old.socket", OLD, 0600);
@@ -111,6 +113,8 @@ static void put_all(void)
         symlink("ours-gone.socket", in_folder("ours-marked.socket")) < 0 ||
         mkdir(in_folder("ours-folder.service"), 0755) < 0)
         perror(folder);
+    if (utimensat(AT_FDCWD, in_folder("ours-old.socket"), times, 0) < 0)
+        perror(folder);
 }
 
 static bool is_as_put(void)
@@ -121,8 +125,8 @@ static bool is_as_put(void)
            holds("ours-new.socket", NULL) && holds("ours-gone.service", OLD) &&
            holds("ours-gone.socket", OLD) && holds("ours-foreign.socket", OTHER) &&
            files_in_folder() == 10 && stat(in_folder("ours-old.socket"), &status) == 0 &&
-           (status.st_mode & 07777) == 0600 && stat(in_folder("ours-gone.service"), &status) == 0 &&
-           (status.st_mode & 07777) == 0640;
+           (status.st_mode & 07777) == 0600 && status.st_mtime == 1000000000 &&
+           stat(in_folder("ours-gone.service"), &status) == 0 && (status.st_mode & 07777) == 0640;
 }
 
 static void test_plan(void)

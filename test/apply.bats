@@ -1,0 +1,443 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# rinetd-gen -f systemd --apply under a real systemd: each step is judged by connecting, and open
+# connections are to outlive it.
+
+load helper
+load connections
+load systemd
+
+UNITS=/etc/systemd/system
+
+setup() {
+    common_setup
+    require systemctl
+    [ "$BATS_TEST_NUMBER" -le 2 ] || start_systemd
+    mapfile -t PORTS < <(free_ports 3)
+    listen target 127.0.0.1 0 echo
+}
+
+name_of() {
+    echo "rinetd-tcp-127.0.0.1-$1"
+}
+
+# write [OPTION...]: what is in $T/rinetd.conf, in mode $MODE, without --apply.
+write() {
+    inside env PATH="${FAKE:+$FAKE:}$PATH" "$GEN" -f systemd -m "${MODE:-wait}" -c "$T/rinetd.conf" \
+        -o "${FOLDER:-$UNITS}" -r "$RELAY" -u nobody "$@" 2>said
+}
+
+# apply [LINE...]: --apply of these lines; $FLAGS as further options.
+apply() {
+    [ $# = 0 ] || printf '%s\n' "$@" >rinetd.conf
+    # shellcheck disable=SC2086
+    write --apply ${FLAGS-} || { cat said && return 1; }
+}
+
+# applies_not STATUS [LINE...]
+applies_not() {
+    local status=0
+
+    printf '%s\n' "${@:2}" >rinetd.conf
+    write --apply || status=$?
+    [ "$status" = "$1" ] || { echo "status $status, expected $1" && cat said && return 1; }
+}
+
+# said LINE...: these, and none else, of what is not a warning.
+said() {
+    diff <(printf 'rinetd-gen: %s\n' "$@") <(grep -v 'warning: ' said)
+}
+
+says() {
+    grep -qF -- "$1" said || { cat said && return 1; }
+}
+
+# What systemd has of us, and what lies in its folder.
+everything() {
+    inside systemctl show -p Id,ActiveState,InvocationID,UnitFileState,MainPID \
+        "${PORTS[@]/#/rinetd-tcp-127.0.0.1-}" "${PORTS[@]/%/.socket}" 'rinetd-tcp-*'
+    inside find "$UNITS" -name 'rinetd*' -printf '%p %l %i %T@\n' | sort
+}
+
+files() {
+    inside sh -c "cd $UNITS && cksum rinetd-* && ls sockets.target.wants" 2>&1
+}
+
+pool_of() {
+    inside systemctl show -p MainPID --value "$(name_of "$1").service"
+}
+
+# A systemctl that stands before the real one in the PATH: what is on standard input, and then the
+# real one's work.
+fake_systemctl() {
+    FAKE=$T/fake
+    mkdir -p "$FAKE"
+    { echo '#!/bin/sh' && cat && echo "exec $(command -v systemctl) \"\$@\""; } >"$FAKE/systemctl"
+    chmod 755 "$FAKE/systemctl"
+}
+
+deny_all() {
+    rules "$1"
+    echo 'deny 127.*'
+}
+
+is_denied() {
+    "$PEER" connect 127.0.0.1 "$1" eof
+}
+
+@test "apply: what it cannot be used with" {
+    local status=0
+
+    echo >rinetd.conf
+    run -2 "$GEN" -c rinetd.conf --apply
+    [[ $output == *"--apply is for what --output-dir writes"* ]]
+    run -2 "$GEN" -c rinetd.conf --apply -o . -f inetd
+    [[ $output == *"--apply cannot be used with inetd"* ]]
+    run -2 "$GEN" -c rinetd.conf --apply --run
+    run -2 "$GEN" -c rinetd.conf --apply -n
+}
+
+@test "apply: without a systemd nothing is written" {
+    require namespaces
+    mkdir d
+    rules "${PORTS[0]}" >rinetd.conf
+    run -3 "$GEN" -f systemd -c rinetd.conf -o d -r "$RELAY" -u nobody --apply
+    [[ $output == *"systemd does not run here"* ]]
+    [ -z "$(ls -A d)" ]
+}
+
+@test "apply: a folder that systemd does not read is left alone" {
+    mkdir d
+    FOLDER=$T/d applies_not 3 "$(rules "${PORTS[0]}")"
+    says "systemd does not read units from $T/d"
+    [ -z "$(ls -A d)" ]
+}
+
+@test "apply: new rules serve, also at the next boot, and a second time there is nothing to do" {
+    local before
+
+    apply "$(rules "${PORTS[@]:0:2}")"
+    forwards "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    says "enabled $(name_of "${PORTS[0]}").socket"
+    says "started $(name_of "${PORTS[0]}").socket"
+    inside systemctl is-enabled "$(name_of "${PORTS[1]}").socket"
+    before=$(everything)
+    apply
+    said 'nothing to do'
+    FLAGS=-n apply
+    said 'nothing to do'
+    diff <(echo "$before") <(everything)
+}
+
+@test "apply: below /run it is enabled until the next boot" {
+    FOLDER=/run/systemd/system
+    inside mkdir -p "$FOLDER"
+    apply "$(rules "${PORTS[0]}")"
+    forwards "${PORTS[0]}"
+    [ "$(inside systemctl is-enabled "$(name_of "${PORTS[0]}").socket")" = enabled-runtime ]
+    apply
+    said 'nothing to do'
+    apply ''
+    is_refused "${PORTS[0]}"
+    [ -z "$(inside find "$FOLDER" -name 'rinetd*')" ]
+}
+
+removed_rule() {
+    local kept gone
+
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[0]}"
+    open_and_going_on two "${PORTS[1]}"
+    kept=$(inside systemctl show -p InvocationID,ActiveState "$(name_of "${PORTS[1]}").socket")
+    apply "$(rules "${PORTS[1]}")"
+    gone=$(name_of "${PORTS[0]}")
+    says "disabled $gone.socket"
+    says "stopped $gone.socket"
+    is_refused "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    goes_on one
+    goes_on two
+    [ -z "$(inside find "$UNITS" -name "$gone*")" ]
+    [ "$(inside systemctl show -p InvocationID,ActiveState "$(name_of "${PORTS[1]}").socket")" = \
+        "$kept" ]
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: a rule that is gone is closed, its connections and all others go on (wait)" {
+    removed_rule
+}
+
+@test "apply: a rule that is gone is closed, its connections and all others go on (nowait)" {
+    MODE=nowait removed_rule
+}
+
+@test "apply: a deny bites at once, with a pool running, and open connections go on" {
+    local pool other
+
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    pool=$(pool_of "${PORTS[0]}") other=$(pool_of "${PORTS[1]}")
+    [ "$pool" != 0 ]
+    apply "$(deny_all "${PORTS[0]}")" "$(rules "${PORTS[1]}")"
+    is_denied "${PORTS[0]}"
+    [ "$(pool_of "${PORTS[0]}")" != "$pool" ]
+    [ "$(pool_of "${PORTS[1]}")" = "$other" ]
+    said "changed $UNITS/$(name_of "${PORTS[0]}").service" \
+        "restarted $(name_of "${PORTS[0]}").service"
+    goes_on one
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: a deny bites at once where each connection is a unit, and open ones go on" {
+    MODE=nowait
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    apply "$(deny_all "${PORTS[0]}")"
+    is_denied "${PORTS[0]}"
+    goes_on one
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: a rule whose socket changes is opened anew, and its connections go on" {
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    inside sed -i 's/^Backlog=.*/Backlog=7/' "$UNITS/$(name_of "${PORTS[0]}").socket"
+    inside systemctl daemon-reload
+    apply
+    says "restarted $(name_of "${PORTS[0]}").socket"
+    forwards "${PORTS[0]}"
+    goes_on one
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: a rule changes its mode, and back, and connections go on" {
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    MODE=nowait apply
+    says "restarted $(name_of "${PORTS[0]}").socket"
+    forwards "${PORTS[0]}"
+    [ "$(inside systemctl show -p Accept --value "$(name_of "${PORTS[0]}").socket")" = yes ]
+    open_and_going_on two "${PORTS[0]}"
+    MODE=nowait apply
+    said 'nothing to do'
+    apply
+    says "restarted $(name_of "${PORTS[0]}").socket"
+    forwards "${PORTS[0]}"
+    [ "$(pool_of "${PORTS[0]}")" != 0 ]
+    goes_on one
+    goes_on two
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: with -n nothing is touched, and all of it is told" {
+    local before
+
+    apply "$(rules "${PORTS[@]:0:2}")"
+    forwards "${PORTS[0]}"
+    before=$(everything)
+    FLAGS=-n apply "$(deny_all "${PORTS[0]}")" "$(rules "${PORTS[2]}")"
+    diff <(echo "$before") <(everything)
+    said "would change $UNITS/$(name_of "${PORTS[0]}").service" \
+        "would create $UNITS/$(name_of "${PORTS[2]}").socket" \
+        "would create $UNITS/$(name_of "${PORTS[2]}").service" \
+        "would remove $UNITS/$(name_of "${PORTS[1]}").service" \
+        "would remove $UNITS/$(name_of "${PORTS[1]}").socket" \
+        "would disable $(name_of "${PORTS[1]}").socket" \
+        "would stop $(name_of "${PORTS[1]}").socket" \
+        "would enable $(name_of "${PORTS[2]}").socket" \
+        "would restart $(name_of "${PORTS[0]}").service" \
+        "would start $(name_of "${PORTS[2]}").socket"
+    forwards "${PORTS[1]}"
+}
+
+@test "apply: what a run without it has left is made good" {
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[0]}"
+    open_and_going_on two "${PORTS[1]}"
+    { deny_all "${PORTS[0]}" && rules "${PORTS[2]}"; } >rinetd.conf
+    write
+    apply
+    is_denied "${PORTS[0]}"
+    is_refused "${PORTS[1]}"
+    forwards "${PORTS[2]}"
+    inside systemctl is-enabled "$(name_of "${PORTS[2]}").socket"
+    [ -z "$(inside find "$UNITS" -name "$(name_of "${PORTS[1]}")*")" ]
+    goes_on one
+    goes_on two
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: what a run without it and a daemon-reload have left is made good" {
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    { deny_all "${PORTS[0]}" && rules "${PORTS[2]}"; } >rinetd.conf
+    write
+    inside systemctl daemon-reload
+    apply
+    is_denied "${PORTS[0]}"
+    is_refused "${PORTS[1]}"
+    [ -z "$(inside find "$UNITS" -name "$(name_of "${PORTS[1]}")*")" ]
+    goes_on one
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: a service that was started anew before systemd had read its file is, again" {
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    deny_all "${PORTS[0]}" >rinetd.conf
+    write
+    inside systemctl restart "$(name_of "${PORTS[0]}").service"
+    inside systemctl daemon-reload
+    forwards "${PORTS[0]}"
+    FLAGS=-n apply
+    said "would restart $(name_of "${PORTS[0]}").service"
+    apply
+    said "restarted $(name_of "${PORTS[0]}").service"
+    is_denied "${PORTS[0]}"
+    goes_on one
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: a socket that somebody has changed, and not opened anew, is" {
+    apply "$(rules "${PORTS[0]}")"
+    forwards "${PORTS[0]}"
+    MODE=nowait write
+    inside systemctl daemon-reload
+    MODE=nowait apply
+    says "restarted $(name_of "${PORTS[0]}").socket"
+    says "stopped $(name_of "${PORTS[0]}").service"
+    says "warning: $(name_of "${PORTS[0]}").service ends with its open connections"
+    forwards "${PORTS[0]}"
+    MODE=nowait apply
+    said 'nothing to do'
+}
+
+@test "apply: a run that was killed in the middle is made good by the next" {
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    { deny_all "${PORTS[0]}" && rules "${PORTS[1]}"; } >rinetd.conf
+    fake_systemctl <<'FAKE'
+case $1 in daemon-reload) kill -KILL "$PPID"; exit 1 ;; esac
+FAKE
+    write --apply || true
+    FAKE=
+    apply
+    is_denied "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    goes_on one
+    apply
+    said 'nothing to do'
+}
+
+@test "apply: sockets that somebody stopped, and services that failed, are started again" {
+    local name
+
+    apply "$(rules "${PORTS[0]}")"
+    name=$(name_of "${PORTS[0]}")
+    inside systemctl stop "$name.socket"
+    inside systemctl disable "$name.socket"
+    is_refused "${PORTS[0]}"
+    apply
+    said "enabled $name.socket" "started $name.socket"
+    forwards "${PORTS[0]}"
+}
+
+@test "apply: a port that is taken: files and sockets are as before" {
+    local before
+
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    before=$(files)
+    listen other 127.0.0.1 0 hold
+    applies_not 3 "$(deny_all "${PORTS[0]}")" "$(rules "$(port_of other)" "${PORTS[1]}")"
+    says "unable to start $(name_of "$(port_of other)").socket"
+    says 'put back what was there'
+    diff <(echo "$before") <(files)
+    forwards "${PORTS[0]}"
+    is_refused "${PORTS[1]}"
+    goes_on one
+    stop other
+    apply "$(rules "${PORTS[0]}")"
+    said 'systemd has read the units again'
+}
+
+@test "apply: systemd that does not read its files: removed and changed rules serve on" {
+    local before
+
+    apply "$(rules "${PORTS[@]:0:2}")"
+    forwards "${PORTS[1]}"
+    open_and_going_on one "${PORTS[0]}"
+    before=$(files)
+    fake_systemctl <<'FAKE'
+case $1 in daemon-reload) [ -e tried ] || { touch tried; echo 'no room' >&2; exit 1; } ;; esac
+FAKE
+    applies_not 3 "$(rules "${PORTS[1]}")" 'deny 127.*'
+    says 'systemctl: no room'
+    says 'put back what was there'
+    diff <(echo "$before") <(files)
+    forwards "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    goes_on one
+    FAKE=
+    apply "$(rules "${PORTS[@]:0:2}")"
+    said 'systemd has read the units again'
+}
+
+@test "apply: a socket that had failed before does not hold up the others" {
+    apply "$(rules "${PORTS[@]:0:2}")"
+    inside systemctl stop "$(name_of "${PORTS[1]}").socket"
+    listen other 127.0.0.1 "${PORTS[1]}" hold
+    applies_not 3 "$(rules "${PORTS[1]}")" "$(deny_all "${PORTS[0]}")"
+    is_denied "${PORTS[0]}"
+    says "unable to start $(name_of "${PORTS[1]}").socket"
+}
+
+@test "apply: a foreign file in the way is an error before anything happens" {
+    local before
+
+    apply "$(rules "${PORTS[0]}")"
+    before=$(files)
+    inside touch "$UNITS/$(name_of "${PORTS[1]}").service"
+    applies_not 3 "$(rules "${PORTS[1]}")"
+    says 'did not make what is there'
+    forwards "${PORTS[0]}"
+    inside rm "$UNITS/$(name_of "${PORTS[1]}").service"
+    diff <(echo "$before") <(files)
+}
+
+@test "apply: units that are called like ours and are not stay as they are" {
+    inside sh -c "printf '[Service]\nExecStart=/bin/sleep 1000\n' >$UNITS/rinetd-tcp-mine.service
+        systemctl daemon-reload && systemctl start rinetd-tcp-mine.service"
+    apply "$(rules "${PORTS[0]}")"
+    apply ''
+    inside systemctl is-active rinetd-tcp-mine.service
+    inside test -e "$UNITS/rinetd-tcp-mine.service"
+}
+
+@test "apply: a hundred rules, a change of each and their end take seconds" {
+    local ports
+
+    mapfile -t ports < <(free_ports 100)
+    SECONDS=0
+    apply "$(rules "${ports[@]}")"
+    forwards "${ports[99]}"
+    apply "$(rules "${ports[@]}")" 'deny 192.0.2.1'
+    forwards "${ports[50]}"
+    apply "$(rules "${ports[0]}")"
+    forwards "${ports[0]}"
+    is_refused "${ports[99]}"
+    echo "$SECONDS s"
+    [ "$SECONDS" -lt 60 ]
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: ISC
+#include "command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "test.h"
+
+static struct command_result result;
+
+// Runs SCRIPT by a shell. Returns 0 or an errno.
+static int run(const char *script, int limit_ms)
+{
+    char *argv[] = {strdup("sh"), strdup("-c"), strdup(script), NULL};
+    int status;
+
+    free(result.out);
+    free(result.err);
+    memset(&result, 0, sizeof result);
+    status = command_run(argv, limit_ms, &result);
+    if (status < 0)
+        status = errno;
+    for (size_t i = 0; i < 3; i++)
+        free(argv[i]);
+    return status;
+}
+
+static long elapsed_ms(const struct timespec *since)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000;
+}
+
+static void test_words(void)
+{
+    test_ok(run("echo out; echo err >&2; exit 7", 10000) == 0 && result.status == 7 &&
+                strcmp(result.out, "out\n") == 0 && strcmp(result.err, "err\n") == 0,
+            "both outputs and the status");
+    test_ok(run(":", 10000) == 0 && result.status == 0 && strcmp(result.out, "") == 0 &&
+                strcmp(result.err, "") == 0,
+            "silence");
+    test_ok(run("head -c 1000000 /dev/zero | tr '\\0' x; head -c 300000 /dev/zero | tr '\\0' y >&2",
+                10000) == 0 &&
+                strlen(result.out) == 1000000 && strlen(result.err) == 300000,
+            "more than pipes hold");
+    test_ok(run("cat; echo \"$LC_ALL $SYSTEMD_PAGER\"", 10000) == 0 &&
+                strcmp(result.out, "C \n") == 0,
+            "no input, and an environment for programs");
+}
+
+static void test_ends(void)
+{
+    char missing[] = "/no/such/program", *argv[] = {missing, NULL};
+    struct timespec start;
+
+    test_ok(run("kill -9 $$", 10000) == ECANCELED, "ended by a signal");
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    test_ok(run("echo first; exec sleep 60", 300) == ETIMEDOUT && elapsed_ms(&start) < 20000,
+            "too long");
+    test_ok(strcmp(result.out, "first\n") == 0, "what it said before is there");
+    test_ok(run("exec >&- 2>&-; exec sleep 60", 300) == ETIMEDOUT && elapsed_ms(&start) < 20000,
+            "too long, in silence");
+    free(result.out);
+    free(result.err);
+    memset(&result, 0, sizeof result);
+    test_ok(command_run(argv, 1000, &result) == -1 && errno == ENOENT, "no such program");
+}
+
+int main(void)
+{
+    setenv("SYSTEMD_PAGER", "more", 1);
+    setenv("LC_ALL", "C.UTF-8", 1);
+    signal(SIGCHLD, SIG_IGN);
+    test_words();
+    test_ends();
+    free(result.out);
+    free(result.err);
+    return test_end();
+}
