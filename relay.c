@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "acl.h"
+#include "arguments.h"
 #include "dial.h"
 #include "host.h"
 #include "log.h"
@@ -20,9 +21,6 @@
 
 #define PROGRAM "rinetd-relay"
 
-// How often one access list may be given; each time with any number of patterns.
-#define LIST_ARGUMENTS_MAX 64
-
 #define RESOLVED_MAX_BYTES 1024
 
 enum { EXIT_SERVED = 0, EXIT_UNREACHED = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
@@ -30,8 +28,7 @@ enum { EXIT_SERVED = 0, EXIT_UNREACHED = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 // All that is known of the one connection.
 struct relay {
     struct options options;
-    const char *patterns[ACL_LISTS][LIST_ARGUMENTS_MAX];
-    struct acl acl;
+    const struct acl *acl;
     const char *target_host;
     unsigned target_port;
     char listener_host[HOST_NAME_MAX_BYTES + 2];
@@ -102,118 +99,7 @@ static int print_resolved(long timeout_ms)
     return EXIT_SERVED;
 }
 
-static int list_of(enum option_id id)
-{
-    switch (id) {
-    case OPTION_GLOBAL_ALLOW:
-        return ACL_GLOBAL_ALLOW;
-    case OPTION_GLOBAL_DENY:
-        return ACL_GLOBAL_DENY;
-    case OPTION_ALLOW:
-        return ACL_ALLOW;
-    case OPTION_DENY:
-        return ACL_DENY;
-    default:
-        return -1;
-    }
-}
-
-// Takes one "--name=value" or "--name". Returns 0, or -1 when it was reported.
-static int take_option(struct relay *relay, const char *argument)
-{
-    const char *name = argument + 2, *equals = strchr(name, '='), *expected;
-    size_t length = equals ? (size_t)(equals - name) : strlen(name);
-    int id = options_find(name, length, false), list;
-    char buffer[80];
-
-    if (id < 0 || options_table[id].audience == OPTION_FOR_ACCEPTOR ||
-        options_table[id].audience == OPTION_FOR_WRAP) {
-        report("unknown option \"%s\"; --help lists them all", argument);
-        return -1;
-    }
-    if (!equals && options_table[id].kind != OPTION_IS_FLAG) {
-        report("--%s needs a value: --%s=%s", options_table[id].name, options_table[id].name,
-               options_table[id].value);
-        return -1;
-    }
-    expected = options_set(&relay->options, (enum option_id)id, equals ? equals + 1 : "", buffer,
-                           sizeof buffer);
-    if (expected) {
-        report("found \"%s\", expected %s", argument, expected);
-        return -1;
-    }
-    list = list_of((enum option_id)id);
-    if (list < 0)
-        return 0;
-    if (relay->acl.list[list].count == LIST_ARGUMENTS_MAX) {
-        report("--%s is given more than %d times; put commas between patterns",
-               options_table[id].name, LIST_ARGUMENTS_MAX);
-        return -1;
-    }
-    relay->patterns[list][relay->acl.list[list].count++] = relay->options.text[id];
-    return 0;
-}
-
-static int take_target(struct relay *relay, int count, char *const operands[])
-{
-    enum host_kind kind = count > 0 ? host_kind(operands[0]) : HOST_BAD;
-    char *end;
-    unsigned long port;
-
-    if (count != (kind == HOST_UNIX ? 1 : 2)) {
-        report("expected HOST PORT, or unix:/PATH alone, after the options, found %d arguments; "
-               "see --help",
-               count);
-        return -1;
-    }
-    if (kind == HOST_BAD) {
-        report("found \"%s\", expected an address, a host name or unix:/PATH", operands[0]);
-        return -1;
-    }
-    relay->target_host = operands[0];
-    if (kind == HOST_UNIX)
-        return 0;
-    port = strtoul(operands[1], &end, 10);
-    if (operands[1][0] < '0' || operands[1][0] > '9' || *end || port < 1 || port > 65535) {
-        report("found \"%s\", expected a port from 1 to 65535", operands[1]);
-        return -1;
-    }
-    relay->target_port = (unsigned)port;
-    return 0;
-}
-
-static bool asks_for_text(const struct relay *relay)
-{
-    return relay->options.text[OPTION_HELP] || relay->options.text[OPTION_VERSION] ||
-           relay->options.text[OPTION_RESOLVE];
-}
-
-// Returns 0, or -1 when it was reported.
-static int take_arguments(struct relay *relay, int argc, char *argv[])
-{
-    int i;
-
-    options_init(&relay->options);
-    for (int list = 0; list < ACL_LISTS; list++)
-        relay->acl.list[list].text = relay->patterns[list];
-    for (i = 1; i < argc && argv[i][0] == '-'; i++) {
-        if (strcmp(argv[i], "--") == 0) {
-            i++;
-            break;
-        }
-        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "-V") == 0) {
-            relay->options.text[argv[i][1] == 'h' ? OPTION_HELP : OPTION_VERSION] = "";
-        } else if (argv[i][1] != '-') {
-            report("unknown option \"%s\"; --help lists them all", argv[i]);
-            return -1;
-        } else if (take_option(relay, argv[i]) < 0) {
-            return -1;
-        }
-    }
-    return asks_for_text(relay) ? 0 : take_target(relay, argc - i, argv + i);
-}
-
-static int print_text(const struct relay *relay)
+static int print_text(const struct options *options)
 {
     struct stat status;
 
@@ -222,10 +108,10 @@ static int print_text(const struct relay *relay)
         report("--help, --version and --resolve are not for a connection");
         return EXIT_USAGE;
     }
-    if (relay->options.text[OPTION_HELP])
+    if (options->text[OPTION_HELP])
         return print_help();
-    if (relay->options.text[OPTION_RESOLVE])
-        return print_resolved(relay->options.number[OPTION_CONNECT_TIMEOUT] * 1000);
+    if (options->text[OPTION_RESOLVE])
+        return print_resolved(options->number[OPTION_CONNECT_TIMEOUT] * 1000);
     puts(PROGRAM " " VERSION);
     return finish_text();
 }
@@ -324,7 +210,7 @@ static void catch_signals(struct relay *relay)
 // Whether the access lists let the client in; logs a refusal.
 static bool may_enter(struct relay *relay)
 {
-    switch (acl_check(&relay->acl, &relay->client).verdict) {
+    switch (acl_check(relay->acl, &relay->client).verdict) {
     case ACL_ALLOWED:
         return true;
     case ACL_NOT_ALLOWED:
@@ -437,17 +323,25 @@ static int serve(struct relay *relay)
 
 int main(int argc, char *argv[])
 {
+    static struct arguments arguments;
     struct relay relay;
+    char error[ARGUMENTS_ERROR_MAX];
 
-    memset(&relay, 0, sizeof relay);
     report_init(PROGRAM);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); // a log over the limit of file sizes is no reason to end
-    if (take_arguments(&relay, argc, argv) < 0)
+    if (arguments_parse(&arguments, argc, argv, error) < 0) {
+        report("%s", error);
         return EXIT_USAGE;
-    if (asks_for_text(&relay))
-        return print_text(&relay);
+    }
+    if (arguments_ask_for_text(&arguments))
+        return print_text(&arguments.options);
     if (!is_connection())
         return EXIT_USAGE;
+    memset(&relay, 0, sizeof relay);
+    relay.options = arguments.options;
+    relay.acl = &arguments.acl;
+    relay.target_host = arguments.target_host;
+    relay.target_port = arguments.target_port;
     return serve(&relay);
 }
