@@ -71,8 +71,8 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments dial pump log report \
-	syslogd $(SHARED)))
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments dial pump \
+	pool board log report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site emit launch children \
 	lines source output templates $(SHARED)))
 WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o)
@@ -81,7 +81,7 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl options log conf emit arguments
+UNIT_TESTS = host acl options log conf emit board arguments
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -89,6 +89,7 @@ UNIT_acl     = $(call unit_objs,acl host)
 UNIT_options = $(call unit_objs,options acl host)
 UNIT_log     = $(call unit_objs,log syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
+UNIT_board   = $(call unit_objs,board host)
 UNIT_arguments = $(call unit_objs,arguments $(SHARED))
 UNIT_emit    = $(call unit_objs,emit templates conf $(SHARED))
 

@@ -49,8 +49,7 @@ static int take_option(struct arguments *arguments, const char *argument, char *
     int id = option_of(argument), list;
     char buffer[80];
 
-    if (id < 0 || options_table[id].audience == OPTION_FOR_ACCEPTOR ||
-        options_table[id].audience == OPTION_FOR_WRAP)
+    if (id < 0)
         return refuse(error, "unknown option \"%s\"; --help lists them all", argument);
     if (!equals && options_table[id].kind != OPTION_IS_FLAG)
         return refuse(error, "--%s needs a value: --%s=%s", options_table[id].name,
@@ -122,4 +121,27 @@ int arguments_parse(struct arguments *arguments, int argc, char *argv[],
     if (arguments_ask_for_text(arguments))
         return 0;
     return take_target(arguments, argc - i, argv + i, error);
+}
+
+bool arguments_for_wrap(char *argv[], char *const start[static 3], char *line[], int size)
+{
+    bool options = true;
+    int count = 0;
+
+    for (int i = 0; i < 3 && count < size; i++)
+        line[count++] = start[i];
+    for (int i = 1; argv[i] && count < size; i++) {
+        int id = -1;
+
+        options = options && argv[i][0] == '-' && strcmp(argv[i], "--") != 0;
+        if (options && argv[i][1] == '-')
+            id = option_of(argv[i]);
+        if (id < 0 || (options_table[id].audience != OPTION_FOR_ACCEPTOR &&
+                       options_table[id].audience != OPTION_FOR_WRAP))
+            line[count++] = argv[i];
+    }
+    if (count == size)
+        return false;
+    line[count] = NULL;
+    return true;
 }

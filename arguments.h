@@ -32,4 +32,9 @@ int arguments_parse(struct arguments *arguments, int argc, char *argv[],
 // Whether --help, --version or --resolve was given.
 bool arguments_ask_for_text(const struct arguments *arguments);
 
+// The command line for rinetd-wrap, which is told NAME: itself (WRAP), NAME, RELAY and all of ARGV
+// from the second on, but for what is of no use for a single connection. LINE has room for SIZE
+// texts, the final NULL included. Returns whether it fits.
+bool arguments_for_wrap(char *argv[], char *const start[static 3], char *line[], int size);
+
 #endif
