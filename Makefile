@@ -74,7 +74,8 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay dial pump log journal report syslogd $(SHARED)))
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments pool board dial pump log journal \
+	report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
 	logfile generator apply hangup systemd command launch children lines source output templates \
 	$(SHARED)))
@@ -84,7 +85,7 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl options journal log conf unit emit output command
+UNIT_TESTS = host acl options arguments board journal log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -93,6 +94,8 @@ UNIT_options = $(call unit_objs,options acl host)
 UNIT_journal = $(call unit_objs,journal)
 UNIT_log     = $(call unit_objs,log journal syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
+UNIT_arguments = $(call unit_objs,arguments $(SHARED))
+UNIT_board   = $(call unit_objs,board host)
 UNIT_unit    = $(call unit_objs,unit text)
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
 UNIT_output  = $(call unit_objs,output source)

@@ -101,29 +101,34 @@ static void *lookup_thread(void *argument)
     return NULL;
 }
 
-// Starts a thread that no signal interrupts: they are blocked here except while waiting.
+// Starts a thread that no signal interrupts, whatever comes to the process.
 static int start_lookup(struct lookup *lookup)
 {
     pthread_attr_t attributes;
     pthread_t thread;
+    sigset_t all, before;
     int error = pthread_attr_init(&attributes);
 
     if (error)
         return error;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     error = pthread_create(&thread, &attributes, lookup_thread, lookup);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return error;
 }
 
 static int look_up(const struct dial_request *request, const char *host, int64_t deadline,
-                   struct addresses *found, char *reason)
+                   struct addresses *found, struct dial_failure *failure)
 {
     struct lookup *lookup = calloc(1, sizeof *lookup);
     int reply[2], error = 0;
 
     if (!lookup || pipe2(reply, O_CLOEXEC) < 0) {
-        snprintf(reason, DIAL_REASON_MAX, "unable to look up %s: %s", host, strerror(errno));
+        snprintf(failure->reason, sizeof failure->reason, "unable to look up %s: %s", host,
+                 strerror(errno));
         free(lookup);
         return -1;
     }
@@ -136,12 +141,13 @@ static int look_up(const struct dial_request *request, const char *host, int64_t
         close(reply[1]);
     } else if (wait_until(request, reply[0], POLLIN, deadline) < 0) {
         error = errno;
+        failure->left_thread = true;
     } else if (read(reply[0], &lookup, sizeof lookup) != sizeof lookup) {
         error = EIO;
     } else {
         found->list = lookup->error ? NULL : lookup->list;
         if (lookup->error)
-            snprintf(reason, DIAL_REASON_MAX, "unable to look up %s: %s", host,
+            snprintf(failure->reason, sizeof failure->reason, "unable to look up %s: %s", host,
                      gai_strerror(lookup->error));
         error = lookup->error ? ENOENT : 0;
         free(lookup);
@@ -150,19 +156,20 @@ static int look_up(const struct dial_request *request, const char *host, int64_t
         return error ? -1 : 0;
     }
     close(reply[0]);
-    snprintf(reason, DIAL_REASON_MAX, "unable to look up %s: %s", host, strerror(error));
+    snprintf(failure->reason, sizeof failure->reason, "unable to look up %s: %s", host,
+             strerror(error));
     errno = error;
     return -1;
 }
 
 static int find_addresses(const struct dial_request *request, const char *host, int64_t deadline,
-                          struct addresses *found, char *reason)
+                          struct addresses *found, struct dial_failure *failure)
 {
     socklen_t size = host_address(host, request->port, &found->storage);
 
     memset(&found->single, 0, sizeof found->single);
     if (size == 0)
-        return look_up(request, host, deadline, found, reason);
+        return look_up(request, host, deadline, found, failure);
     found->single.ai_family = found->storage.any.sa_family;
     found->single.ai_addr = &found->storage.any;
     found->single.ai_addrlen = size;
@@ -401,10 +408,10 @@ int dial(const struct dial_request *request, struct dial_failure *failure)
     int fd = -1, saved;
 
     failure->step = DIAL_LOOKUP;
+    failure->left_thread = false;
     source.port = 0;
-    if (find_addresses(request, request->host, deadline, &target, failure->reason) == 0 &&
-        (!request->src ||
-         find_addresses(&source, request->src, deadline, &src, failure->reason) == 0))
+    if (find_addresses(request, request->host, deadline, &target, failure) == 0 &&
+        (!request->src || find_addresses(&source, request->src, deadline, &src, failure) == 0))
         fd = try_all(request, target.list, src.list, deadline, failure);
     saved = errno;
     free_addresses(&target);
@@ -419,12 +426,12 @@ int dial_resolve(const char *name, long timeout_ms, char *text, size_t size)
     struct dial_request request = {.host = name, .stop = &never};
     struct addresses found = {.list = NULL};
     int64_t deadline = timeout_ms ? now_ms() + timeout_ms : 0;
-    char reason[DIAL_REASON_MAX] = "";
+    struct dial_failure failure = {.reason = ""};
     size_t length = 0;
 
     text[0] = '\0';
-    if (find_addresses(&request, name, deadline, &found, reason) < 0) {
-        snprintf(text, size, "%s", reason);
+    if (find_addresses(&request, name, deadline, &found, &failure) < 0) {
+        snprintf(text, size, "%s", failure.reason);
         return -1;
     }
     for (const struct addrinfo *info = found.list; info; info = info->ai_next) {

@@ -32,6 +32,8 @@ enum dial_step { DIAL_LOOKUP, DIAL_SOCKET, DIAL_BIND, DIAL_CONNECT };
 
 struct dial_failure {
     enum dial_step step; // where the last address that was tried failed
+    // A thread that looks a name up was given up on, and may go on in this process for a while.
+    bool left_thread;
     char reason[DIAL_REASON_MAX];
 };
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -28,6 +29,7 @@ struct side {
 struct flow {
     struct side *from, *to;
     size_t start, end;
+    size_t used;   // of the buffer, ever
     bool ended;    // end of file or an error at `from`: nothing more will be read
     bool finished; // and delivered, or given up
     uint64_t received, delivered;
@@ -96,6 +98,8 @@ static void fill(struct pump *pump, struct flow *flow)
 
     if (got > 0) {
         flow->end += (size_t)got;
+        if (flow->used < flow->end)
+            flow->used = flow->end;
         flow->received += (size_t)got;
         return;
     }
@@ -290,6 +294,7 @@ void pump(const struct pump_request *request, struct pump_result *result)
     state.up.from = state.down.to = &state.client;
     state.up.to = state.down.from = &state.target;
     state.up.start = state.up.end = state.down.start = state.down.end = 0;
+    state.up.used = state.down.used = 0;
     state.up.received = state.up.delivered = state.down.received = state.down.delivered = 0;
     state.up.ended = state.up.finished = state.down.ended = state.down.finished = false;
 
@@ -300,4 +305,7 @@ void pump(const struct pump_request *request, struct pump_result *result)
     result->from_client = state.up.received;
     result->to_client = state.down.delivered;
     result->end = reason(&state, request, going);
+    // The process may serve another client.
+    explicit_bzero(state.up.buffer, state.up.used);
+    explicit_bzero(state.down.buffer, state.down.used);
 }

@@ -6,7 +6,7 @@
 // been delivered, and the other direction goes on. A side that is reset, or cannot be written to
 // any more, makes the other one end with a reset as well, after what it was owed; so does an end by
 // time or *STOP while something is still owed. What one side does not take is not read from the
-// other: memory stays bounded.
+// other: memory stays bounded. No byte of it is left in memory at the end.
 #ifndef PUMP_H
 #define PUMP_H
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: ISC
 //
-// rinetd-relay: one connection on standard input, forwarded to one target. See rinetd-relay(8).
+// rinetd-relay: what comes to standard input, a connection or a listener's, forwarded to one
+// target. See rinetd-relay(8).
 #include <errno.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,36 +13,47 @@
 #include <unistd.h>
 
 #include "acl.h"
+#include "arguments.h"
 #include "dial.h"
 #include "host.h"
 #include "log.h"
 #include "options.h"
+#include "pool.h"
 #include "pump.h"
 #include "report.h"
 
 #define PROGRAM "rinetd-relay"
 
-// How often one access list may be given; each time with any number of patterns.
-#define LIST_ARGUMENTS_MAX 64
-
 #define RESOLVED_MAX_BYTES 1024
+
+#define WRAP_PROGRAM       "rinetd-wrap"
+#define WRAP_ARGUMENTS_MAX 512
+#define LISTEN_FDS_START   3 // sd_listen_fds(3)
 
 enum { EXIT_SERVED = 0, EXIT_UNREACHED = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
-// All that is known of the one connection.
+// What all connections have in common.
+struct relay_rule {
+    struct arguments arguments;
+    char **argv;
+};
+
+// All that is known of one connection.
 struct relay {
     struct options options;
-    const char *patterns[ACL_LISTS][LIST_ARGUMENTS_MAX];
-    struct acl acl;
+    const struct acl *acl;
     const char *target_host;
     unsigned target_port;
     char listener_host[HOST_NAME_MAX_BYTES + 2];
     unsigned listener_port;
     union host_address local; // where the client came in
     struct acl_client client;
-    sigset_t mask; // that of a wait, in which the signals that end it may come
+    const sigset_t *mask; // that of a wait, in which the signals that end it may come
+    const volatile sig_atomic_t *stop;
     struct log_record record;
 };
+
+enum input { INPUT_BAD, INPUT_CONNECTION, INPUT_LISTENER };
 
 static volatile sig_atomic_t stop_requested;
 
@@ -71,11 +84,10 @@ static int print_help(void)
          "       " PROGRAM " [options] unix:/PATH\n"
          "       " PROGRAM " --resolve\n"
          "\n"
-         "Forwards the connection on standard input to the target.\n");
+         "Forwards the connection on standard input to the target; where standard input is a\n"
+         "listening socket, every connection that comes to it.\n");
     for (int i = 0; i < OPTION_COUNT; i++)
-        if (options_table[i].audience == OPTION_FOR_RELAY ||
-            options_table[i].audience == OPTION_FOR_COMMAND)
-            print_option(&options_table[i]);
+        print_option(&options_table[i]);
     return finish_text();
 }
 
@@ -102,118 +114,7 @@ static int print_resolved(long timeout_ms)
     return EXIT_SERVED;
 }
 
-static int list_of(enum option_id id)
-{
-    switch (id) {
-    case OPTION_GLOBAL_ALLOW:
-        return ACL_GLOBAL_ALLOW;
-    case OPTION_GLOBAL_DENY:
-        return ACL_GLOBAL_DENY;
-    case OPTION_ALLOW:
-        return ACL_ALLOW;
-    case OPTION_DENY:
-        return ACL_DENY;
-    default:
-        return -1;
-    }
-}
-
-// Takes one "--name=value" or "--name". Returns 0, or -1 when it was reported.
-static int take_option(struct relay *relay, const char *argument)
-{
-    const char *name = argument + 2, *equals = strchr(name, '='), *expected;
-    size_t length = equals ? (size_t)(equals - name) : strlen(name);
-    int id = options_find(name, length, false), list;
-    char buffer[80];
-
-    if (id < 0 || options_table[id].audience == OPTION_FOR_ACCEPTOR ||
-        options_table[id].audience == OPTION_FOR_WRAP) {
-        report("unknown option \"%s\"; --help lists them all", argument);
-        return -1;
-    }
-    if (!equals && options_table[id].kind != OPTION_IS_FLAG) {
-        report("--%s needs a value: --%s=%s", options_table[id].name, options_table[id].name,
-               options_table[id].value);
-        return -1;
-    }
-    expected = options_set(&relay->options, (enum option_id)id, equals ? equals + 1 : "", buffer,
-                           sizeof buffer);
-    if (expected) {
-        report("found \"%s\", expected %s", argument, expected);
-        return -1;
-    }
-    list = list_of((enum option_id)id);
-    if (list < 0)
-        return 0;
-    if (relay->acl.list[list].count == LIST_ARGUMENTS_MAX) {
-        report("--%s is given more than %d times; put commas between patterns",
-               options_table[id].name, LIST_ARGUMENTS_MAX);
-        return -1;
-    }
-    relay->patterns[list][relay->acl.list[list].count++] = relay->options.text[id];
-    return 0;
-}
-
-static int take_target(struct relay *relay, int count, char *const operands[])
-{
-    enum host_kind kind = count > 0 ? host_kind(operands[0]) : HOST_BAD;
-    char *end;
-    unsigned long port;
-
-    if (count != (kind == HOST_UNIX ? 1 : 2)) {
-        report("expected HOST PORT, or unix:/PATH alone, after the options, found %d arguments; "
-               "see --help",
-               count);
-        return -1;
-    }
-    if (kind == HOST_BAD) {
-        report("found \"%s\", expected an address, a host name or unix:/PATH", operands[0]);
-        return -1;
-    }
-    relay->target_host = operands[0];
-    if (kind == HOST_UNIX)
-        return 0;
-    port = strtoul(operands[1], &end, 10);
-    if (operands[1][0] < '0' || operands[1][0] > '9' || *end || port < 1 || port > 65535) {
-        report("found \"%s\", expected a port from 1 to 65535", operands[1]);
-        return -1;
-    }
-    relay->target_port = (unsigned)port;
-    return 0;
-}
-
-static bool asks_for_text(const struct relay *relay)
-{
-    return relay->options.text[OPTION_HELP] || relay->options.text[OPTION_VERSION] ||
-           relay->options.text[OPTION_RESOLVE];
-}
-
-// Returns 0, or -1 when it was reported.
-static int take_arguments(struct relay *relay, int argc, char *argv[])
-{
-    int i;
-
-    options_init(&relay->options);
-    for (int list = 0; list < ACL_LISTS; list++)
-        relay->acl.list[list].text = relay->patterns[list];
-    for (i = 1; i < argc && argv[i][0] == '-'; i++) {
-        if (strcmp(argv[i], "--") == 0) {
-            i++;
-            break;
-        }
-        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "-V") == 0) {
-            relay->options.text[argv[i][1] == 'h' ? OPTION_HELP : OPTION_VERSION] = "";
-        } else if (argv[i][1] != '-') {
-            report("unknown option \"%s\"; --help lists them all", argv[i]);
-            return -1;
-        } else if (take_option(relay, argv[i]) < 0) {
-            return -1;
-        }
-    }
-    return asks_for_text(relay) ? 0 : take_target(relay, argc - i, argv + i);
-}
-
-static int print_text(const struct relay *relay)
+static int print_text(const struct options *options)
 {
     struct stat status;
 
@@ -222,34 +123,32 @@ static int print_text(const struct relay *relay)
         report("--help, --version and --resolve are not for a connection");
         return EXIT_USAGE;
     }
-    if (relay->options.text[OPTION_HELP])
+    if (options->text[OPTION_HELP])
         return print_help();
-    if (relay->options.text[OPTION_RESOLVE])
-        return print_resolved(relay->options.number[OPTION_CONNECT_TIMEOUT] * 1000);
+    if (options->text[OPTION_RESOLVE])
+        return print_resolved(options->number[OPTION_CONNECT_TIMEOUT] * 1000);
     puts(PROGRAM " " VERSION);
     return finish_text();
 }
 
-// Whether standard input is what this version serves: one connected stream. Reports why not.
-static bool is_connection(void)
+// What standard input is. Reports what this version does not serve.
+static enum input input_kind(void)
 {
     int type = 0, listening = 0;
     socklen_t size = sizeof type;
 
     if (getsockopt(0, SOL_SOCKET, SO_TYPE, &type, &size) < 0) {
         report("standard input is not a socket: start it from xinetd or inetd, see " PROGRAM "(8)");
-        return false;
+        return INPUT_BAD;
     }
     size = sizeof listening;
     if (type != SOCK_STREAM) {
         report("standard input is a datagram socket: this version forwards TCP only");
-        return false;
+        return INPUT_BAD;
     }
-    if (getsockopt(0, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening) {
-        report("standard input is a listening socket: let the superserver accept (wait = no)");
-        return false;
-    }
-    return true;
+    if (getsockopt(0, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening)
+        return INPUT_LISTENER;
+    return INPUT_CONNECTION;
 }
 
 static void write_log(struct relay *relay, enum log_event event)
@@ -303,9 +202,9 @@ static int meet_client(struct relay *relay)
     return 0;
 }
 
-// Sets up what ends a connection well: these signals do nothing but end a wait. SIGHUP comes when
-// the terminal of a superserver in the foreground goes.
-static void catch_signals(struct relay *relay)
+// Sets up what ends a connection well: these signals do nothing but end a wait, by MASK. SIGHUP
+// comes when the terminal of a superserver in the foreground goes.
+static void catch_signals(sigset_t *mask)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
     struct sigaction action = {.sa_handler = request_stop};
@@ -314,9 +213,9 @@ static void catch_signals(struct relay *relay)
     sigemptyset(&ours);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaddset(&ours, numbers[i]);
-    sigprocmask(SIG_BLOCK, &ours, &relay->mask);
+    sigprocmask(SIG_BLOCK, &ours, mask);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        sigdelset(&relay->mask, numbers[i]);
+        sigdelset(mask, numbers[i]);
         sigaction(numbers[i], &action, NULL);
     }
 }
@@ -324,7 +223,7 @@ static void catch_signals(struct relay *relay)
 // Whether the access lists let the client in; logs a refusal.
 static bool may_enter(struct relay *relay)
 {
-    switch (acl_check(&relay->acl, &relay->client).verdict) {
+    switch (acl_check(relay->acl, &relay->client).verdict) {
     case ACL_ALLOWED:
         return true;
     case ACL_NOT_ALLOWED:
@@ -354,8 +253,9 @@ static bool is_ipv6_only(void)
     return getsockopt(0, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && only;
 }
 
-// Connects to the target. Returns the socket, or -1 when the failure was logged and reported.
-static int reach_target(struct relay *relay)
+// Connects to the target. Returns the socket, or -1 when the failure was logged and reported;
+// *CLEAN is then false if something goes on in this process.
+static int reach_target(struct relay *relay, bool *clean)
 {
     union host_address listener;
     struct dial_failure failure;
@@ -365,8 +265,8 @@ static int reach_target(struct relay *relay)
         .src = relay->options.text[OPTION_SRC],
         .timeout_ms = relay->options.number[OPTION_CONNECT_TIMEOUT] * 1000,
         .listener = relay->local,
-        .mask = &relay->mask,
-        .stop = &stop_requested,
+        .mask = relay->mask,
+        .stop = relay->stop,
     };
     int target;
 
@@ -378,6 +278,7 @@ static int reach_target(struct relay *relay)
     if (target < 0) {
         write_log(relay, failure_event(failure.step));
         report("%s", failure.reason);
+        *clean = !failure.left_thread;
     }
     return target;
 }
@@ -400,54 +301,185 @@ static enum log_event end_event(enum pump_end end)
                                                         : LOG_EVENT_DONE_LOCAL_CLOSED;
 }
 
-static int serve(struct relay *relay)
+// Logs and returns whether the client of descriptor 0 is to be served.
+static bool receive_client(struct relay *relay)
 {
-    int keepalive = relay->options.number[OPTION_KEEPALIVE] != 0;
-    struct pump_result result;
-    int target;
-
-    catch_signals(relay);
     if (meet_client(relay) < 0) {
         write_log(relay, LOG_EVENT_ACCEPT_FAILED);
-        return EXIT_SERVED;
+        return false;
     }
     if (relay->options.text[OPTION_REFUSED]) {
         write_log(relay, LOG_EVENT_DENIED);
-        return EXIT_SERVED;
+        return false;
     }
-    if (!may_enter(relay))
-        return EXIT_SERVED;
-    target = reach_target(relay);
-    if (target < 0)
-        return EXIT_UNREACHED;
-    write_log(relay, LOG_EVENT_OPENED);
+    return may_enter(relay);
+}
+
+static void relay_bytes(struct relay *relay, int target)
+{
+    int keepalive = relay->options.number[OPTION_KEEPALIVE] != 0;
+    struct pump_result result;
+
     tune(0, keepalive);
     tune(target, keepalive);
     pump(&(struct pump_request){.client = 0,
                                 .target = target,
                                 .idle_ms = relay->options.number[OPTION_TIMEOUT] * 1000,
-                                .mask = &relay->mask,
-                                .stop = &stop_requested},
+                                .mask = relay->mask,
+                                .stop = relay->stop},
          &result);
     relay->record.from_client = result.from_client;
     relay->record.to_client = result.to_client;
     write_log(relay, end_event(result.end));
+}
+
+// The connection on descriptor 0. *CLEAN: nothing of it is left in this process.
+static int serve(const struct arguments *arguments, const sigset_t *mask,
+                 const volatile sig_atomic_t *stop, bool *clean)
+{
+    struct relay relay;
+    int target = -1, status = EXIT_SERVED;
+
+    *clean = true;
+    memset(&relay, 0, sizeof relay);
+    relay.options = arguments->options;
+    relay.acl = &arguments->acl;
+    relay.target_host = arguments->target_host;
+    relay.target_port = arguments->target_port;
+    relay.mask = mask;
+    relay.stop = stop;
+    if (receive_client(&relay)) {
+        target = reach_target(&relay, clean);
+        status = target < 0 ? EXIT_UNREACHED : EXIT_SERVED;
+    }
+    if (target >= 0) {
+        write_log(&relay, LOG_EVENT_OPENED);
+        relay_bytes(&relay, target);
+        close(target);
+    }
+    explicit_bzero(&relay, sizeof relay);
+    return status;
+}
+
+// rinetd-wrap lies beside this program, which may have been replaced while it runs.
+static void find_programs(const char *name, char own[static PATH_MAX], char wrap[static PATH_MAX])
+{
+    static const char deleted[] = " (deleted)";
+    ssize_t length = readlink("/proc/self/exe", own, PATH_MAX - 1);
+    size_t size = length > 0 ? (size_t)length : 0;
+    const char *slash;
+
+    own[size] = '\0';
+    if (size >= sizeof deleted && strcmp(own + size + 1 - sizeof deleted, deleted) == 0)
+        own[size + 1 - sizeof deleted] = '\0';
+    if (size == 0)
+        snprintf(own, PATH_MAX, "%s", name && name[0] == '/' ? name : RELAY_PATH);
+    slash = strrchr(own, '/');
+    snprintf(wrap, PATH_MAX, "%.*s" WRAP_PROGRAM, slash ? (int)(slash - own) + 1 : 0, own);
+}
+
+// Lets rinetd-wrap go on with the connection on descriptor 0. Returns when that was reported to
+// have failed.
+static int become_wrap(const struct relay_rule *rule)
+{
+    char own[PATH_MAX], wrap[PATH_MAX], name[NAME_MAX + 1], *line[WRAP_ARGUMENTS_MAX];
+
+    find_programs(rule->argv[0], own, wrap);
+    snprintf(name, sizeof name, "%s", rule->arguments.options.text[OPTION_WRAP]);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+    if (arguments_for_wrap(rule->argv, (char *const[]){wrap, name, own}, line, WRAP_ARGUMENTS_MAX))
+        execv(wrap, line);
+    else
+        errno = E2BIG;
+    report("unable to run %s: %s", wrap, strerror(errno));
+    return EXIT_SYSTEM;
+}
+
+static int serve_connection(const struct relay_rule *rule)
+{
+    sigset_t mask;
+    bool clean;
+
+    if (rule->arguments.options.text[OPTION_WRAP])
+        return become_wrap(rule);
+    catch_signals(&mask);
+    return serve(&rule->arguments, &mask, &stop_requested, &clean);
+}
+
+static bool serve_one(void *context, const sigset_t *mask, const volatile sig_atomic_t *stop)
+{
+    const struct relay_rule *rule = context;
+    bool clean = true;
+
+    if (rule->arguments.options.text[OPTION_WRAP])
+        become_wrap(rule);
+    else
+        serve(&rule->arguments, mask, stop, &clean);
+    return clean;
+}
+
+static int serve_listener(struct relay_rule *rule)
+{
+    const struct options *options = &rule->arguments.options;
+    long per_source = options->number[OPTION_PER_SOURCE];
+    struct pool_request request = {
+        .max = (unsigned)options->number[OPTION_MAX],
+        .per_source = per_source > 0 ? (unsigned)per_source : 0,
+        .linger_ms = options->number[OPTION_LINGER] * 1000,
+        .serve = serve_one,
+        .context = rule,
+        .gives_away = options->text[OPTION_WRAP] != NULL,
+        .tell = report,
+    };
+
+    if (pool(&request) < 0) {
+        report("unable to serve the listening socket: %s", strerror(errno));
+        return EXIT_SYSTEM;
+    }
     return EXIT_SERVED;
+}
+
+// Where systemd passes its socket as sd_listen_fds(3) says, that becomes standard input.
+static void take_listen_fds(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    struct stat status;
+
+    if (!pid || !count || strcmp(count, "1") != 0 || strtol(pid, NULL, 10) != getpid() ||
+        (fstat(0, &status) == 0 && S_ISSOCK(status.st_mode)))
+        return;
+    if (dup2(LISTEN_FDS_START, 0) == 0)
+        close(LISTEN_FDS_START);
+    // Meant for this process alone.
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
 }
 
 int main(int argc, char *argv[])
 {
-    struct relay relay;
+    static struct relay_rule rule;
+    char error[ARGUMENTS_ERROR_MAX];
 
-    memset(&relay, 0, sizeof relay);
+    take_listen_fds();
     report_init(PROGRAM);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); // a log over the limit of file sizes is no reason to end
-    if (take_arguments(&relay, argc, argv) < 0)
+    rule.argv = argv;
+    if (arguments_parse(&rule.arguments, argc, argv, error) < 0) {
+        report("%s", error);
         return EXIT_USAGE;
-    if (asks_for_text(&relay))
-        return print_text(&relay);
-    if (!is_connection())
-        return EXIT_USAGE;
-    return serve(&relay);
+    }
+    if (arguments_ask_for_text(&rule.arguments))
+        return print_text(&rule.arguments.options);
+    switch (input_kind()) {
+    case INPUT_CONNECTION:
+        return serve_connection(&rule);
+    case INPUT_LISTENER:
+        return serve_listener(&rule);
+    case INPUT_BAD:
+        break;
+    }
+    return EXIT_USAGE;
 }

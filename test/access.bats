@@ -245,7 +245,7 @@ dual_stack() {
     local option
 
     for option in --alow=10.* --ALLOW=10.* --allow --deny --global-allow -x -a --allow:10.* \
-        --refused=yes --max=3 --per-source=1 --wrap=x --timeout --timeout=x --timeout=-1 \
+        --refused=yes --max=0 --per-source=x --linger=0 --wrap=-x --timeout --timeout=x --timeout=-1 \
         --connect-timeout= --keepalive=yes --src= --src=unix:/x --log=relative --log= \
         --listener=127.0.0.1 --listener=127.0.0.1:0 --listener=::1:80 --log-common=1 -; do
         rejected "$option" "${to[@]}"

@@ -40,7 +40,6 @@ on_socket() {
         my $kind = shift;
         socket my $s, 2, $kind eq "udp" ? 2 : 1, 0 or die $!;
         bind $s, pack "S n C4 x8", 2, 0, 127, 0, 0, 1 or die $!;
-        listen $s, 1 or die $! if $kind eq "listening";
         open STDIN, "<&", $s or die $!;
         exec @ARGV or die $!' "$@"
 }
@@ -128,7 +127,8 @@ on_socket() {
 @test "--help and --version go to standard output, and a failure there is one" {
     run -0 --separate-stderr "$RELAY" --help </dev/null
     [[ $output == 'usage: rinetd-relay [options] HOST PORT'* ]]
-    [[ $output == *--connect-timeout=SECONDS*--keepalive=on\|off* ]]
+    [[ $output == *--connect-timeout=SECONDS*--keepalive=on\|off*--max=N*--per-source=N* ]]
+    [[ $output == *--linger=SECONDS*--wrap=NAME* ]]
     # shellcheck disable=SC2154
     [ -z "$stderr" ]
     run -0 --separate-stderr "$RELAY" --version </dev/null
@@ -190,9 +190,7 @@ on_socket() {
     [ ! -e log ]
 }
 
-@test "0 is a listening socket or a datagram socket: exit status 2, and the message says so" {
-    run -2 on_socket listening "$RELAY" --log="$T/log" 127.0.0.1 9
-    [[ $output == 'rinetd-relay: standard input is a listening socket: '* ]]
+@test "0 is a datagram socket: exit status 2, and the message says so" {
     run -2 on_socket udp "$RELAY" --log="$T/log" 127.0.0.1 9
     [[ $output == 'rinetd-relay: standard input is a datagram socket: '* ]]
     [ ! -e log ]

@@ -193,6 +193,29 @@ EOT
     [[ $(<said) == *"xinetd has 0 services, expected 1"* ]]
 }
 
+@test "hand: one command at a time has the listener, and the last one has it alone" {
+    local port pid
+
+    require perl
+    # Accepts once, answers, and ends
+    # shellcheck disable=SC2016
+    local accept='accept my $c, STDIN or die; syswrite $c, "$$\n"; exit 7'
+
+    start_peer hand two --count=2 --status-file="$T/status" 127.0.0.1 0 perl -e "$accept"
+    port=$(port_of two)
+    pid=$("$PEER" connect 127.0.0.1 "$port" line eof)
+    listening "$port"
+    [ "$("$PEER" connect 127.0.0.1 "$port" line eof)" != "$pid" ]
+    wait_for has_lines_in status 2
+    [ "$(<status)" = $'7\n7' ]
+    "$PEER" connect 127.0.0.1 "$port" refused
+    stop two
+}
+
+has_lines_in() {
+    [ "$(wc -l <"$1")" = "$2" ]
+}
+
 @test "helper: openbsd-inetd serves" {
     local port
 

@@ -44,6 +44,8 @@ static const char usage_text[] =
     "       peer listen [--port-file=FILE] [--count=N] [--silent] TARGET ACTION...\n"
     "       peer serve [--port-file=FILE] [--count=N] [--stderr=FILE] [--status-file=FILE]\n"
     "                  TARGET COMMAND [ARG...]\n"
+    "       peer hand [--port-file=FILE] [--count=N] [--stderr=FILE] [--status-file=FILE]\n"
+    "                 TARGET COMMAND [ARG...]      gives COMMAND the listener, anew when it ends\n"
     "       peer syslog [--port-file=FILE] PATH    prints each datagram that comes to PATH\n"
     "       peer stuff PATH                        sends datagrams until PATH takes no more\n"
     "       peer under COMMAND [ARG...]            ends what COMMAND leaves behind\n"
@@ -1305,6 +1307,37 @@ static int main_serve(char **list)
     return accept_loop(&t, list);
 }
 
+// The superserver of `wait` services. The last of COUNT commands has the listener for itself.
+static int main_hand(char **list)
+{
+    struct target t = {.size = 0};
+    struct crew c = {.status_fd = open_status_file()};
+    int signal_fd = block_signals(), listener;
+
+    list = parse_target(&t, list);
+    if (*list == NULL)
+        usage("peer: no command\n");
+    listener = open_listener(&t);
+    announce(&t);
+    for (int started = 0; !c.stopping && (options.count == 0 || started < options.count);) {
+        if (!crew_wait(&c, signal_fd, listener, -1))
+            continue;
+        if (crew_fork(&c) == 0)
+            exec_server(listener, list);
+        started++;
+        if (started == options.count)
+            close(listener);
+        while (!c.stopping && c.running > 0)
+            crew_wait(&c, signal_fd, -1, -1);
+    }
+    // What the last command has left behind goes on.
+    while (!c.stopping)
+        crew_wait(&c, signal_fd, -1, -1);
+    crew_end(&c, signal_fd);
+    free(c.pid);
+    return 0;
+}
+
 static int main_syslog(char **list)
 {
     struct target t = {.size = 0};
@@ -1528,9 +1561,9 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(char **);
     } verbs[] = {
-        {"connect", main_connect},     {"listen", main_listen}, {"serve", main_serve},
-        {"syslog", main_syslog},       {"stuff", main_stuff},   {"under", main_under},
-        {"free-port", main_free_port},
+        {"connect", main_connect}, {"listen", main_listen},       {"serve", main_serve},
+        {"hand", main_hand},       {"syslog", main_syslog},       {"stuff", main_stuff},
+        {"under", main_under},     {"free-port", main_free_port},
     };
 
     for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++) {

@@ -1,0 +1,229 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# How many workers there are in wait mode: a few idle ones, more under load and fewer when it is
+# quiet, never more than --max; and how many connections one address has.
+
+load helper
+load waiting
+
+setup() {
+    common_setup
+    listen target 127.0.0.1 0 echo
+}
+
+# said_times COUNT PATTERN
+said_times() {
+    [ "$(grep -c "$2" said)" = "$1" ]
+}
+
+# all_served COUNT: each of them has its two lines in the log.
+all_served() {
+    wait_for logged_times done-remote-closed "$1"
+    [ "$(how_often opened)" = "$1" ]
+    [ "$(wc -l <log)" = "$((2 * $1))" ]
+}
+
+@test "idle workers: some are there beyond the one that serves" {
+    hand_relay
+    hold one
+    wait_for has_workers -ge 5
+    [ "$(busy_workers | wc -w)" = 1 ]
+    let_go one
+}
+
+@test "one connection after the other needs no new worker" {
+    local before
+
+    hand_relay
+    greets
+    wait_for has_workers = 5
+    before=$(workers)
+    client --times=100 send:hello recv:5 fin eof >/dev/null
+    [ "$(workers)" = "$before" ]
+    all_served 101
+}
+
+@test "2000 in a row: none is lost, and the log has them all" {
+    hand_relay
+    client --times=2000 send:x recv:1 fin eof >/dev/null
+    all_served 2000
+    [ ! -s said ]
+}
+
+@test "200 at once: each is served while all the others are" {
+    hand_relay
+    start many "$PEER" connect --times=200 --parallel=200 127.0.0.1 "$(port_of relay)" \
+        send:x recv:1 wait-file:"$T/go" fin eof
+    wait_for logged_times opened 200
+    [ "$(busy_workers | wc -w)" = 200 ]
+    touch go
+    finished many
+    all_served 200
+    [ ! -s said ]
+}
+
+@test "2000 by 32 at a time: none is lost" {
+    hand_relay
+    client --times=2000 --parallel=32 send:x recv:1 fin eof >/dev/null
+    all_served 2000
+    [ ! -s said ]
+}
+
+@test "when it is quiet the workers of a busy time leave, all but the usual ones" {
+    hand_relay
+    start many "$PEER" connect --times=40 --parallel=40 127.0.0.1 "$(port_of relay)" \
+        send:x recv:1 wait-file:"$T/go" fin eof
+    wait_for logged_times opened 40
+    hold one
+    touch go
+    finished many
+    [ "$(count_workers)" -ge 40 ]
+    WAIT_S=20 wait_for has_workers = 6
+    let_go one
+    greets
+    wait_for has_workers = 5
+    [ ! -s said ]
+}
+
+@test "--max=3: the others wait, are served after one has ended, and that is said once" {
+    hand_relay --max=3
+    hold one
+    hold two
+    hold three
+    start four "$PEER" connect 127.0.0.1 "$(port_of relay)" send:hello recv:5 touch:"$T/four.up" \
+        wait-file:"$T/four.go" fin eof
+    wait_for said_times 1 '3 connections are open, which is --max: more wait'
+    [ "$(count_workers)" = 3 ]
+    [ "$(how_often opened)" = 3 ]
+    let_go two
+    wait_for test -e four.up
+    start five "$PEER" connect 127.0.0.1 "$(port_of relay)" send:hello recv:5 fin eof
+    let_go four
+    finished five
+    let_go one
+    let_go three
+    all_served 5
+    said_times 1 .
+    [ "$(count_workers)" = 3 ]
+}
+
+@test "--max=1: one after the other, and none is lost" {
+    hand_relay --max=1
+    client --times=100 --parallel=20 send:hello recv:5 fin eof >/dev/null
+    all_served 100
+    [ "$(count_workers)" = 1 ]
+    # Never two at once
+    [ -z "$(log_of log | sed 's/.*|//' | uniq -d)" ]
+    said_times 1 '1 connections are open'
+}
+
+@test "while all that may be open are and others wait, nothing turns" {
+    local pid before
+
+    hand_relay --max=2
+    hold one
+    hold two
+    start three "$PEER" connect 127.0.0.1 "$(port_of relay)" send:hello recv:5
+    wait_for said_times 1 'which is --max'
+    pid=$(first)
+    before=$(ticks "$pid")
+    client sleep:1000 rst
+    [ "$(($(ticks "$pid") - before))" -lt 20 ]
+    let_go one
+    finished three
+    let_go two
+}
+
+@test "--per-source=2: exactly two of an address, and another one is not affected" {
+    hand_relay --per-source=2
+    hold one
+    hold two
+    client closed
+    client closed
+    greets --from=127.0.0.2
+    [ "$(how_often opened)" = 3 ]
+    wait_for grep -q 'from 127.0.0.1 is closed: it has 2, which is --per-source' said
+    let_go one
+    hold three
+    client closed
+    let_go two
+    let_go three
+    greets
+}
+
+has_clients() {
+    [ "$(children_of "$(children_of "$(<many.pid)" | tr -d ' ')" | wc -w)" = "$1" ]
+}
+
+@test "--per-source: of many at once exactly so many get in" {
+    hand_relay --per-source=7
+    start many "$PEER" connect --times=60 --parallel=60 127.0.0.1 "$(port_of relay)" \
+        send:x recv:1 wait-file:"$T/go" fin eof
+    wait_for logged_times opened 7
+    wait_for said_times 1 'which is --per-source'
+    # Until all others have been refused
+    wait_for has_clients 7
+    touch go
+    fails many
+    [[ $(<many.err) == *': 53 of 60 connections failed; first: '* ]]
+    logged_times opened 7
+}
+
+@test "--per-source=1: who has seen the end of a connection can open the next at once" {
+    hand_relay --per-source=1
+    client --times=500 send:hello recv:5 fin eof >/dev/null
+    all_served 500
+    [ ! -s said ]
+}
+
+@test "--per-source: a worker that was killed counts no more" {
+    hand_relay --per-source=1
+    hold one closed
+    client closed
+    kill -KILL "$(busy_workers)"
+    touch one.go
+    finished one
+    wait_for greets
+}
+
+@test "--per-source tells IPv4 clients of an IPv6 listener by their IPv4 address" {
+    grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 || skip "no IPv6 here"
+    hand :: 0 "$RELAY" --log="$T/log" --per-source=1 127.0.0.1 "$(port_of target)"
+    hold one
+    client closed
+    greets --from=127.0.0.2
+    "$PEER" connect ::1 "$(port_of relay)" send:hello recv:5 fin eof
+    wait_for grep -q 'from 127.0.0.1 is closed' said
+    let_go one
+}
+
+@test "--linger: exit status 0 when it was quiet, and the superserver starts it again" {
+    local pid
+
+    hand_relay --linger=1
+    greets
+    pid=$(first)
+    wait_for has_status 0
+    is_gone "$pid"
+    greets
+    [ "$(first)" != "$pid" ]
+    all_served 2
+    [ ! -s said ]
+}
+
+@test "--linger: an open connection keeps it, and the time begins when that has ended" {
+    local pid began
+
+    hand_relay --linger=1
+    hold one
+    pid=$(first)
+    client sleep:2500 rst
+    [ "$(first)" = "$pid" ]
+    let_go one
+    began=${EPOCHREALTIME/./}
+    wait_for has_status 0
+    began=$(((${EPOCHREALTIME/./} - began) / 1000))
+    echo "it took $began ms"
+    ((began > 800 && began < 3000))
+}

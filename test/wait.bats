@@ -1,0 +1,266 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# Wait mode: the relay is given the listening socket, by each superserver that can, and serves what
+# comes there as it serves a single connection.
+
+load helper
+load waiting
+
+setup() {
+    common_setup
+    listen target 127.0.0.1 0 echo
+    writable_log log
+}
+
+# on_xinetd ADDR PORT [ARG...]: a service by hand.
+on_xinetd() {
+    cat >xinetd.conf <<XINETD
+service waiting
+{
+    type = UNLISTED
+    socket_type = stream
+    protocol = tcp
+    flags = IPv6
+    wait = yes
+    user = $(user_for_relay)
+    bind = $1
+    port = $2
+    server = $RELAY
+    server_args = --log=$T/log ${*:3} 127.0.0.1 $(port_of target)
+}
+XINETD
+    start_xinetd xinetd.conf
+}
+
+# on_inetd LISTENER PROTOCOL [ARG...]
+on_inetd() {
+    echo "$1 stream $2 wait $(user_for_relay) $RELAY rinetd-relay --log=$T/log ${*:3}" \
+        "127.0.0.1 $(port_of target)" >inetd.conf
+    start_inetd inetd.conf
+}
+
+# serves_twice ADDR PORT: two at once, one after the other's end, and the log has it all.
+serves_twice() {
+    start one "$PEER" connect "$1" "$2" send:hello recv:5 wait-file:"$T/go" fin eof
+    wait_for logged_times opened 1
+    [ "$("$PEER" connect "$1" "$2" send:world recv:5 fin eof)" = world ]
+    touch go
+    finished one
+    wait_for logged_times done-remote-closed 2
+    [ "$("$PEER" connect "$1" "$2" send:again recv:5 fin eof)" = again ]
+    wait_for logged_times done-remote-closed 3
+    [ "$(log_of log | cut -d '|' -f 1 | sort -u)" = "$1" ]
+    [ "$(log_of log | cut -d '|' -f 2,3 | sort -u)" = "$1|$2" ]
+    [ "$(wc -l <log)" = 6 ]
+}
+
+require_ipv6() {
+    grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 || skip "no IPv6 here"
+}
+
+@test "xinetd, wait = yes: IPv4" {
+    local port
+
+    port=$(free_ports)
+    on_xinetd 127.0.0.1 "$port"
+    serves_twice 127.0.0.1 "$port"
+}
+
+@test "xinetd, wait = yes: IPv6" {
+    local port
+
+    require_ipv6
+    port=$(free_ports)
+    on_xinetd ::1 "$port"
+    serves_twice ::1 "$port"
+}
+
+@test "xinetd takes the socket back when it was quiet, and starts the relay again" {
+    local port pid
+
+    port=$(free_ports)
+    on_xinetd 127.0.0.1 "$port" --linger=1
+    "$PEER" connect 127.0.0.1 "$port" send:x recv:1 fin eof
+    pid=$(cut -d' ' -f1 /proc/"$(<xinetd.number)"/task/"$(<xinetd.number)"/children)
+    wait_for is_gone "$pid"
+    "$PEER" connect 127.0.0.1 "$port" send:x recv:1 fin eof
+    wait_for logged_times done-remote-closed 2
+}
+
+@test "openbsd-inetd, wait: IPv4" {
+    local port
+
+    port=$(free_ports)
+    on_inetd "127.0.0.1:$port" tcp
+    serves_twice 127.0.0.1 "$port"
+}
+
+@test "openbsd-inetd, wait: IPv6, and again after it was quiet" {
+    local port
+
+    require_ipv6
+    port=$(free_ports)
+    on_inetd "[::1]:$port" tcp6 --linger=1
+    serves_twice ::1 "$port"
+    wait_for no_child inetd
+    [ "$("$PEER" connect ::1 "$port" send:hello recv:5 fin eof)" = hello ]
+}
+
+no_child() {
+    [ -z "$(children_of "$(children_of "$(cat "$T/$1.pid")" | cut -d ' ' -f 1)")" ]
+}
+
+@test "systemd-socket-activate, with --inetd and without" {
+    local port how
+
+    require systemd-socket-activate
+    for how in --inetd --; do
+        port=$(free_ports)
+        : >log
+        start activate systemd-socket-activate -l "127.0.0.1:$port" "$how" "$RELAY" \
+            --log="$T/log" 127.0.0.1 "$(port_of target)"
+        wait_listening activate "$port"
+        serves_twice 127.0.0.1 "$port"
+        stop activate
+        rm go
+    done
+}
+
+@test "LISTEN_FDS of another process, or of two sockets, is not taken" {
+    # shellcheck disable=SC2016
+    local moved='exec 3<&0 </dev/null; exec "$@"'
+
+    # shellcheck disable=SC2016
+    hand 127.0.0.1 0 bash -c "export LISTEN_PID=1 LISTEN_FDS=1; $moved" - "$RELAY" 127.0.0.1 9
+    client rst
+    wait_for has_status 2
+    grep -q 'standard input is not a socket' said
+    stop relay
+    rm relay.status
+    # shellcheck disable=SC2016
+    hand 127.0.0.1 0 bash -c "export LISTEN_PID=\$\$ LISTEN_FDS=2; $moved" - "$RELAY" 127.0.0.1 9
+    client rst
+    wait_for has_status 2
+}
+
+@test "a listener on 0, 1 and 2: replaced where it stood, and syslog is told of trouble" {
+    local pid inode
+
+    require namespaces
+    start_syslog
+    start_peer hand relay 127.0.0.1 0 "$RELAY" --log="$T/log" 127.0.0.1 "$(free_ports)"
+    client closed
+    wait_for grep -qE 'rinetd-relay\[[0-9]+\]: unable to connect to 127.0.0.1' syslog.out
+    inode=$(inode_of "$(port_of relay)")
+    for pid in $(first) $(workers); do
+        [ "$(find "/proc/$pid/fd" -lname "socket:\[$inode\]" | wc -l)" = 1 ]
+        [ "$(readlink "/proc/$pid/fd/1")" = /dev/null ]
+        [ "$(readlink "/proc/$pid/fd/2")" = /dev/null ]
+    done
+}
+
+@test "descriptors that a parent leaves open, the listener among them" {
+    local inode
+
+    # shellcheck disable=SC2016
+    hand --count=1 127.0.0.1 0 bash -c 'exec 3<&0 9<&0 200<&0; exec "$@"' - \
+        "$RELAY" --log="$T/log" 127.0.0.1 "$(port_of target)"
+    hold one
+    inode=$(inode_of "$(port_of relay)")
+    kill "$(first)"
+    wait_for has_status 0
+    [ -z "$(holders "$inode")" ]
+    let_go one
+}
+
+@test "access lists, for each connection" {
+    hand_relay --allow=127.0.0.* --deny=127.0.0.2,127.0.0.3
+    greets --from=127.0.0.1
+    client --from=127.0.0.2 closed
+    client --from=127.0.1.1 closed
+    client --from=127.0.0.3 closed
+    greets --from=127.0.0.4
+    wait_for logged_times done-remote-closed 2
+    [ "$(log_of log | awk -F '|' '/denied|allowed|opened/ { print $1, $NF }')" = \
+        "127.0.0.1 opened
+127.0.0.2 denied
+127.0.1.1 not-allowed
+127.0.0.3 denied
+127.0.0.4 opened" ]
+    [ ! -s said ]
+}
+
+@test "a listener on a unix socket" {
+    hand "unix:$T/socket" "$RELAY" --log="$T/log" --per-source=1 --max=2 \
+        127.0.0.1 "$(port_of target)"
+    for _ in 1 2 3; do
+        [ "$("$PEER" connect "unix:$T/socket" send:hello recv:5 fin eof)" = hello ]
+    done
+    wait_for logged_times done-remote-closed 3
+}
+
+@test "the target can't be reached, and can be later" {
+    local port
+
+    port=$(port_of target)
+    hand_relay
+    stop target
+    client closed
+    client closed
+    [ "$(how_often 'local-connect-failed -')" = 2 ]
+    listen target 127.0.0.1 "$port" echo
+    greets
+}
+
+# silent_name_server: at 127.0.0.1, the only one.
+silent_name_server() {
+    require namespaces perl
+    own_etc resolv.conf <<<'nameserver 127.0.0.1'
+    own_etc nsswitch.conf <<<'hosts: files dns'
+    # shellcheck disable=SC2016
+    start dns perl -e '
+        socket my $s, 2, 2, 0 or die $!;
+        bind $s, pack "S n C4 x8", 2, 53, 127, 0, 0, 1 or die $!;
+        open my $up, ">", "dns.up";
+        sleep' # until it is ended
+    wait_for or_over dns test -e dns.up
+}
+
+# One worker of BEFORE is gone, and there are enough others.
+one_left() {
+    [ "$(tr ' ' '\n' <<<"$1" | grep -vxc -f <(workers | tr ' ' '\n'))" = 1 ] &&
+        has_workers -ge 3
+}
+
+@test "a look-up that was given up on ends with its worker, not in the next client's" {
+    local before
+
+    silent_name_server
+    hand 127.0.0.1 0 "$RELAY" --log="$T/log" --connect-timeout=1 --linger=20 no.such.host 9
+    start client "$PEER" connect 127.0.0.1 "$(port_of relay)" closed
+    wait_for has_workers -ge 5
+    before=$(workers | xargs)
+    finished client
+    wait_for logged_times 'local-connect-failed -' 1
+    wait_for one_left "$before"
+    client closed
+    wait_for logged_times 'local-connect-failed -' 2
+    grep -q 'unable to look up no.such.host: .* timed out' said
+    run ! grep -q died said
+}
+
+@test "clients that are gone before they are accepted are no trouble" {
+    hand_relay
+    greets
+    client --times=200 --parallel=8 rst
+    greets
+    wait_for has_workers -ge 3
+    run ! grep -v 'unable to write' said
+}
+
+@test "--max, --per-source and --linger mean nothing for a single connection" {
+    relay_once --log="$T/log" --max=1 --per-source=1 --linger=1 127.0.0.1 "$(port_of target)"
+    [ "$(client send:hello recv:5 fin eof)" = hello ]
+    relay_ends 0
+}
