@@ -69,7 +69,7 @@ called() {
         convert_inside -m nowait -r "$T/scribe"
         "$PEER" connect 127.0.0.1 "$port" eof
         called "$log" "--listener=127.0.0.1:$port" "--log=$log" "$target"
-        inside systemctl show -P Description "rinetd-tcp-127.0.0.1-$port.socket" |
+        inside systemctl show -P Description "rinetd-tcp-127.0.0.1-$port@any.service" |
             diff <(echo "rinetd: 127.0.0.1 $port $target") -
     done <<'EOT'
 100 %n 'x' \y $HOME;é/${USER} \n.log
