@@ -51,10 +51,7 @@ struct work {
     bool done;          // something was done, or is to be
 };
 
-static void say(const struct work *work, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void say(const struct work *work, const char *format, ...)
+void apply_say(const struct apply_request *request, const char *format, ...)
 {
     va_list arguments;
     char *line;
@@ -65,13 +62,13 @@ static void say(const struct work *work, const char *format, ...)
     va_end(arguments);
     if (length < 0)
         return;
-    work->request->say(work->request->context, line);
+    request->say(request->context, line);
     free(line);
 }
 
 static int fail(const struct work *work, const char *verb, const char *object)
 {
-    say(work, "unable to %s %s: %s", verb, object, strerror(errno));
+    apply_say(work->request, "unable to %s %s: %s", verb, object, strerror(errno));
     return -1;
 }
 
@@ -122,10 +119,10 @@ static int check_folder(const struct work *work)
     for (char *folder; (folder = strsep(&rest, " "));)
         found |= same_file(folder, dir_of(work));
     if (!found)
-        say(work,
-            "unable to apply: systemd does not read units from %s (see `systemctl show -p "
-            "UnitPath`); nothing was changed",
-            dir_of(work));
+        apply_say(work->request,
+                  "unable to apply: systemd does not read units from %s (see `systemctl show -p "
+                  "UnitPath`); nothing was changed",
+                  dir_of(work));
     free(path);
     return found ? 0 : -1;
 }
@@ -134,7 +131,8 @@ static int check_system(const struct work *work)
 {
     if (systemd_is_running())
         return check_folder(work);
-    say(work, "unable to apply: systemd does not run here (no /run/systemd/system); nothing was "
+    apply_say(work->request,
+              "unable to apply: systemd does not run here (no /run/systemd/system); nothing was "
               "changed");
     return -1;
 }
@@ -378,9 +376,9 @@ static int order(const struct work *work, const struct systemd *systemd, const c
 static void tell_one(struct work *work, size_t at, const char *verb, const char *past)
 {
     if (work->request->only_tell)
-        say(work, "would %s %s", verb, work->units.unit[at].name);
+        apply_say(work->request, "would %s %s", verb, work->units.unit[at].name);
     else
-        say(work, "%s %s", past, work->units.unit[at].name);
+        apply_say(work->request, "%s %s", past, work->units.unit[at].name);
     work->done = true;
 }
 
@@ -506,9 +504,9 @@ static int check_loaded(struct work *work, const struct systemd_units *now)
         if (asprintf(&path, "%s/%s", dir_of(work), unit->name) < 0)
             return -1;
         if (strcmp(unit->load, "loaded") != 0)
-            say(work, "systemd does not take %s: %s", path, unit->load);
+            apply_say(work->request, "systemd does not take %s: %s", path, unit->load);
         else if (!unit->fragment || !same_file(unit->fragment, path))
-            say(work, "systemd does not take %s: it takes %s", path, unit->fragment);
+            apply_say(work->request, "systemd does not take %s: it takes %s", path, unit->fragment);
         if (strcmp(unit->load, "loaded") != 0 || !unit->fragment ||
             !same_file(unit->fragment, path))
             result = -1;
@@ -559,7 +557,7 @@ static int restore_units(struct work *work)
     result = start_sockets(work);
     for (size_t i = 0; i < work->units.count; i++)
         if (work->item[i].failed)
-            say(work, "unable to start %s again", work->units.unit[i].name);
+            apply_say(work->request, "unable to start %s again", work->units.unit[i].name);
     order(work, &silent, "try-restart", RESTART);
     return result;
 }
@@ -576,16 +574,17 @@ static int put_back(struct work *work)
     order(work, &silent, "reset-failed", START);
     order(work, &work->systemd, verb_for_folder(work, "disable", verb), ENABLE);
     if (output_revert(work->request->plan) < 0) {
-        say(work, "unable to put back %s/%s: %s", plan->dir, plan->failed, strerror(errno));
+        apply_say(work->request, "unable to put back %s/%s: %s", plan->dir, plan->failed,
+                  strerror(errno));
         result = -1;
     }
     order(work, &work->systemd, verb_for_folder(work, "enable", verb), DISABLE);
     if (systemd_order(&work->systemd, "daemon-reload", NULL, 0) < 0 || restore_units(work) < 0)
         result = -1;
     if (result == 0)
-        say(work, "put back what was there, and nothing has changed");
+        apply_say(work->request, "put back what was there, and nothing has changed");
     else
-        say(work, "not everything is as it was");
+        apply_say(work->request, "not everything is as it was");
     return -1;
 }
 
@@ -600,7 +599,8 @@ static bool is_refused(const struct work *work)
 
         if (!item->failed)
             continue;
-        say(work, "unable to start %s: is its port taken? See `journalctl -u %s`", name, name);
+        apply_say(work->request, "unable to start %s: is its port taken? See `journalctl -u %s`",
+                  name, name);
         refused |= item->ours_to_undo;
     }
     return refused;
@@ -644,7 +644,8 @@ static void warn_of_lost(const struct work *work)
     for (size_t i = 0; i < work->units.count; i++)
         if ((work->item[i].todo & STOP) && !work->item[i].socket && work->item[i].was_active &&
             strcmp(work->units.unit[i].load, "not-found") == 0)
-            say(work,
+            apply_say(
+                work->request,
                 "warning: %s ends with its open connections: systemd has read that its file is "
                 "gone, and knows no more that they were to live on",
                 work->units.unit[i].name);
@@ -670,9 +671,9 @@ static int carry_out(struct work *work)
     if (look_again(work) < 0 || enter_new(work) < 0)
         return put_back(work);
     if (!work->done && request->plan->changes == 0 && !reload && !work->failed)
-        say(work, "nothing to do");
+        apply_say(work->request, "nothing to do");
     else if (!work->done && reload)
-        say(work, "systemd has read the units again");
+        apply_say(work->request, "systemd has read the units again");
     return work->failed ? -1 : 0;
 }
 
@@ -684,9 +685,9 @@ static void tell_plan(struct work *work)
     tell(work, RESTART, "restart", "");
     tell_started(work);
     if (!work->done && is_outdated(work))
-        say(work, "would have systemd read the units again");
+        apply_say(work->request, "would have systemd read the units again");
     else if (!work->done && work->request->plan->changes == 0)
-        say(work, "nothing to do");
+        apply_say(work->request, "nothing to do");
 }
 
 int apply_systemd(const struct apply_request *request)

@@ -35,6 +35,10 @@ struct apply_request {
     bool wait;
 };
 
+// Tells the user one thing through request->say(), which may be of any length.
+void apply_say(const struct apply_request *request, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 // Brings systemd to that state, through systemctl(1): units NAME.socket and NAME.service or
 // NAME@.service. Stops what is gone, restarts what has changed, enables and starts what is new or
 // should have been running, whoever has left it so. Where systemd refuses what the plan has

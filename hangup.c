@@ -8,7 +8,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,24 +33,6 @@ struct hangup {
     pid_t pid;   // of xinetd
     int inotify; // tells that the file was read
 };
-
-static void say(const struct hangup *hangup, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void say(const struct hangup *hangup, const char *format, ...)
-{
-    va_list arguments;
-    char *line;
-    int length;
-
-    va_start(arguments, format);
-    length = vasprintf(&line, format, arguments);
-    va_end(arguments);
-    if (length < 0)
-        return;
-    hangup->request->say(hangup->request->context, line);
-    free(line);
-}
 
 static int64_t now_ms(void)
 {
@@ -196,9 +177,9 @@ static void warn(const struct hangup *hangup, char *const *list, size_t count)
         for (size_t k = i; k < count; k++)
             connections +=
                 list[k] && strncmp(listener_in(list[k]), listener, length + 1) == 0 ? 1 : 0;
-        say(hangup, "warning: %s %zu connection%s to %.*s, which xinetd closes",
-            hangup->request->only_tell ? "this would end" : "ending", connections,
-            connections == 1 ? "" : "s", (int)length, listener);
+        apply_say(hangup->request, "warning: %s %zu connection%s to %.*s, which xinetd closes",
+                  hangup->request->only_tell ? "this would end" : "ending", connections,
+                  connections == 1 ? "" : "s", (int)length, listener);
     }
 }
 
@@ -268,8 +249,9 @@ static void end_old(struct hangup *hangup)
 
             if (arguments && fate_of(hangup, list.pid[i], arguments) == RUNS_BY_OLD_RULES &&
                 kill(list.pid[i], SIGTERM) == 0)
-                say(hangup, "ended process %d, which had old rules; its connections go on",
-                    (int)list.pid[i]);
+                apply_say(hangup->request,
+                          "ended process %d, which had old rules; its connections go on",
+                          (int)list.pid[i]);
             free(arguments);
         }
         free(list.pid);
@@ -363,8 +345,9 @@ static size_t count_closed(const struct hangup *hangup, bool told)
             continue;
         closed++;
         if (told)
-            say(hangup, "xinetd does not listen at %s: is the port taken? Its own log tells",
-                hangup->request->rules[i].listener + strlen(OPTION));
+            apply_say(hangup->request,
+                      "xinetd does not listen at %s: is the port taken? Its own log tells",
+                      hangup->request->rules[i].listener + strlen(OPTION));
     }
     free(sockets.inode);
     return closed;
@@ -397,7 +380,8 @@ static int send_signal(const struct hangup *hangup)
 {
     if (kill(hangup->pid, SIGHUP) == 0)
         return 0;
-    say(hangup, "unable to signal xinetd, process %d: %s", (int)hangup->pid, strerror(errno));
+    apply_say(hangup->request, "unable to signal xinetd, process %d: %s", (int)hangup->pid,
+              strerror(errno));
     return -1;
 }
 
@@ -412,8 +396,9 @@ static int reload(struct hangup *hangup)
     if (send_signal(hangup) < 0)
         return -1;
     if (!await_reading(hangup)) {
-        say(hangup, "xinetd, process %d, did not read %s/%s: its configuration should include %s",
-            (int)hangup->pid, plan->dir, plan->step[0].name, plan->dir);
+        apply_say(hangup->request,
+                  "xinetd, process %d, did not read %s/%s: its configuration should include %s",
+                  (int)hangup->pid, plan->dir, plan->step[0].name, plan->dir);
         return -1;
     }
     until_ms = now_ms() + OPEN_MS;
@@ -422,7 +407,7 @@ static int reload(struct hangup *hangup)
     end_old(hangup);
     if (count_closed(hangup, true) > 0)
         return -1;
-    say(hangup, "xinetd, process %d, has reloaded", (int)hangup->pid);
+    apply_say(hangup->request, "xinetd, process %d, has reloaded", (int)hangup->pid);
     return 0;
 }
 
@@ -436,8 +421,8 @@ static int tell(const struct hangup *hangup)
     old = signal_those(hangup, &list, RUNS_BY_OLD_RULES, 0, NULL);
     free(list.pid);
     if (old > 0)
-        say(hangup, "would end processes with old rules: %zu", old);
-    say(hangup, "would reload xinetd, process %d", (int)hangup->pid);
+        apply_say(hangup->request, "would end processes with old rules: %zu", old);
+    apply_say(hangup->request, "would reload xinetd, process %d", (int)hangup->pid);
     return 0;
 }
 
@@ -449,9 +434,10 @@ int hangup_xinetd(const struct apply_request *request)
     if (!request->only_tell)
         result = request->write(request->context);
     if (result == 0 && hangup.pid <= 0) {
-        say(&hangup, hangup.pid == 0
-                         ? "unable to apply: xinetd does not run"
-                         : "unable to apply: several xinetd run, and none has /run/xinetd.pid");
+        apply_say(hangup.request,
+                  hangup.pid == 0
+                      ? "unable to apply: xinetd does not run"
+                      : "unable to apply: several xinetd run, and none has /run/xinetd.pid");
         result = -1;
     }
     if (result == 0)

@@ -213,20 +213,6 @@ no_child() {
     greets
 }
 
-# silent_name_server: at 127.0.0.1, the only one.
-silent_name_server() {
-    require namespaces perl
-    own_etc resolv.conf <<<'nameserver 127.0.0.1'
-    own_etc nsswitch.conf <<<'hosts: files dns'
-    # shellcheck disable=SC2016
-    start dns perl -e '
-        socket my $s, 2, 2, 0 or die $!;
-        bind $s, pack "S n C4 x8", 2, 53, 127, 0, 0, 1 or die $!;
-        open my $up, ">", "dns.up";
-        sleep' # until it is ended
-    wait_for or_over dns test -e dns.up
-}
-
 # One worker of BEFORE is gone, and there are enough others.
 one_left() {
     [ "$(tr ' ' '\n' <<<"$1" | grep -vxc -f <(workers | tr ' ' '\n'))" = 1 ] &&
@@ -236,7 +222,7 @@ one_left() {
 @test "a look-up that was given up on ends with its worker, not in the next client's" {
     local before
 
-    silent_name_server
+    name_server silent
     hand 127.0.0.1 0 "$RELAY" --log="$T/log" --connect-timeout=1 --linger=20 no.such.host 9
     start client "$PEER" connect 127.0.0.1 "$(port_of relay)" closed
     wait_for has_workers -ge 5
