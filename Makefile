@@ -77,8 +77,8 @@ SHARED     = host acl options
 RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments pool board dial pump log journal \
 	report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
-	logfile generator apply hangup systemd command launch children lines source output templates \
-	$(SHARED)))
+	explain logfile generator apply hangup systemd command launch children lines source output \
+	templates $(SHARED)))
 WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o)
 PROGRAMS   = $(addprefix $(O)/,rinetd-relay rinetd-gen rinetd-wrap)
 TEMPLATES  = $(sort $(wildcard templates/*))

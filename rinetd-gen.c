@@ -18,6 +18,7 @@
 #include "conf.h"
 #include "emit.h"
 #include "entries.h"
+#include "explain.h"
 #include "generator.h"
 #include "hangup.h"
 #include "launch.h"
@@ -218,98 +219,21 @@ static int convert(struct job *job)
                                                                             : EXIT_CONVERTED;
 }
 
-static void print_line_that_decides(const struct acl_decision *decision,
-                                    const struct conf_access *const lists[ACL_LISTS])
+// Returns an exit status.
+static int print_explanation(const struct job *job)
 {
-    const struct conf_access *list = lists[decision->list];
-    const struct conf_place *place = &list->place[decision->index];
-    bool allow = decision->list == ACL_ALLOW || decision->list == ACL_GLOBAL_ALLOW;
-
-    print_escaped(stdout, place->file);
-    printf(":%u: %s %s\n", place->line, allow ? "allow" : "deny", list->text[decision->index]);
-}
-
-static void explain_rule(const struct conf *conf, const struct emit_rule *rule,
-                         const union host_address *address)
-{
-    const struct conf_rule *source = rule->rule;
-    const struct conf_access *const lists[ACL_LISTS] = {
-        [ACL_GLOBAL_ALLOW] = &conf->global_allow,
-        [ACL_GLOBAL_DENY] = &conf->global_deny,
-        [ACL_ALLOW] = &source->allow,
-        [ACL_DENY] = &source->deny,
-    };
-    struct acl_decision decision;
-    struct acl_client client;
-    struct acl acl;
-
-    for (int i = 0; i < ACL_LISTS; i++)
-        acl.list[i] = (struct acl_patterns){lists[i]->text, lists[i]->count};
-    // As the relay tells, by the listener as it is written.
-    acl_client_set(&client, address, source->bind.kind == HOST_IPV6);
-    decision = acl_check(&acl, &client);
-    if (decision.verdict == ACL_ALLOWED && !decision.matched)
-        puts(conf->global_deny.count + source->deny.count > 0
-                 ? "allowed: no deny line matches"
-                 : "allowed: there are no access lines");
-    if (decision.verdict == ACL_NOT_ALLOWED) {
-        printf("not-allowed: none of %zu %sallow lines matches, the first at ",
-               lists[decision.list]->count, decision.list == ACL_GLOBAL_ALLOW ? "global " : "");
-        print_escaped(stdout, lists[decision.list]->place[0].file);
-        printf(":%u\n", lists[decision.list]->place[0].line);
-    }
-    if (!decision.matched)
-        return;
-    fputs(decision.verdict == ACL_DENIED ? "denied: " : "allowed: ", stdout);
-    print_line_that_decides(&decision, lists);
-}
-
-// The address of a client as a relay would see it: plain where it is IPv4-mapped, with its
-// interface where it is link-local. Returns whether TEXT is one.
-static bool explained_address(const char *text, union host_address *address)
-{
-    char host[INET6_ADDRSTRLEN];
-    const char *zone = strchr(text, '%');
-    size_t length = zone ? (size_t)(zone - text) : strlen(text);
-
-    if (length >= sizeof host)
-        return false;
-    memcpy(host, text, length);
-    host[length] = '\0';
-    if (host_kind(host) == HOST_UNIX || host_address(host, 0, address) == 0)
-        return false;
-    host_unmap(address);
-    if (address->any.sa_family != AF_INET6 || !IN6_IS_ADDR_LINKLOCAL(&address->in6.sin6_addr))
-        return !zone;
-    address->in6.sin6_scope_id = zone ? if_nametoindex(zone + 1) : 0;
-    return address->in6.sin6_scope_id != 0;
-}
-
-// Says of every rule whether a client from the address would be let in, and why.
-static int explain(const struct job *job)
-{
-    const struct conf *conf = job->conf;
     union host_address address;
-    size_t next = 0;
+    struct text text = {.size = 0};
+    int status = EXIT_CONVERTED;
 
-    explained_address(job->gen->explain, &address);
-    for (size_t i = 0; i < conf->rule_count; i++) {
-        const struct conf_rule *rule = &conf->rules[i];
-        const struct emit_rule *converted = next < job->count ? &job->rules[next] : NULL;
-
-        print_escaped(stdout, rule->place.file);
-        printf(":%u: ", rule->place.line);
-        if (!converted || converted->rule != rule) {
-            puts("left out: nobody is let in, see the errors");
-            continue;
-        }
-        next++;
-        printf("%s %u: ", rule->bind.text, converted->listener_port);
-        if (converted->wrap_name)
-            printf("if TCP wrappers agree, asked as %s, ", converted->wrap_name);
-        explain_rule(conf, converted, &address);
-    }
-    return fflush(stdout) == 0 ? 0 : -1;
+    explain_address(job->gen->explain, &address);
+    explain(job->conf, job->rules, job->count, &address, &text);
+    if (text.no_memory)
+        status = fail_memory();
+    else if ((text.bytes && fputs(text.bytes, stdout) < 0) || fflush(stdout) != 0)
+        status = fail("write", "standard output");
+    free(text.bytes);
+    return status;
 }
 
 static void print_path(const char *dir, const char *name)
@@ -524,8 +448,7 @@ static int generate(const struct gen *gen)
     if (status == EXIT_SYSTEM || (gen->check_only && !gen->apply)) {
         written = status;
     } else if (gen->explain) {
-        if (explain(&job) < 0)
-            written = fail("write", "standard output");
+        written = print_explanation(&job);
     } else if (gen->at_boot) {
         written = write_at_boot(&job);
     } else if (gen->output_dir) {
@@ -872,7 +795,7 @@ static int check_options(const struct gen *gen, int operands)
     if (gen->format == EMIT_INETD && strchr(gen->user, '.'))
         return usage_error("found user \"%s\", expected no '.': inetd reads a group after it",
                            gen->user);
-    if (gen->explain && !explained_address(gen->explain, &address))
+    if (gen->explain && !explain_address(gen->explain, &address))
         return usage_error("found \"%s\", expected the address of a client, a link-local one with "
                            "its interface: fe80::1%%eth0",
                            gen->explain);
