@@ -16,9 +16,10 @@
 
 #include "systemd.h"
 
-#define RETRY_MS 1500 // an old worker closes its listener within less
-#define LOOK_MS  50   // between two tries
-#define WANTS    "sockets.target.wants"
+#define GENERATED "/run/systemd/generator"
+#define RETRY_MS  1500 // an old worker closes its listener within less
+#define LOOK_MS   50   // between two tries
+#define WANTS     "sockets.target.wants"
 
 // What is to be done with a unit, in this order.
 enum todo {
@@ -47,8 +48,9 @@ struct work {
     struct systemd_units units;
     struct item *item;
     const char **names; // room for one of each item
-    bool failed;        // something is not as it should be, and was told
-    bool done;          // something was done, or is to be
+    bool rival_ran;
+    bool failed; // something is not as it should be, and was told
+    bool done;   // something was done, or is to be
 };
 
 void apply_say(const struct apply_request *request, const char *format, ...)
@@ -127,10 +129,27 @@ static int check_folder(const struct work *work)
     return found ? 0 : -1;
 }
 
+// Whether it is a folder of systemd.generator(7): emptied, and filled again, at each daemon-reload.
+static bool is_generated(const char *dir)
+{
+    char *real = realpath(dir, NULL);
+    bool generated = real && strncmp(real, GENERATED, strlen(GENERATED)) == 0;
+
+    free(real);
+    return generated;
+}
+
 static int check_system(const struct work *work)
 {
-    if (systemd_is_running())
+    if (systemd_is_running() && !is_generated(dir_of(work)))
         return check_folder(work);
+    if (systemd_is_running()) {
+        apply_say(work->request,
+                  "unable to apply: what is in %s is made by systemd's generators, at each "
+                  "daemon-reload anew; nothing was changed",
+                  dir_of(work));
+        return -1;
+    }
     apply_say(work->request,
               "unable to apply: systemd does not run here (no /run/systemd/system); nothing was "
               "changed");
@@ -562,6 +581,16 @@ static int restore_units(struct work *work)
     return result;
 }
 
+static bool is_active(const struct work *work, const char *name)
+{
+    struct systemd_units found = {.count = 0};
+    bool active = systemd_ask(&work->systemd, &name, 1, NULL, &found) == 0 &&
+                  systemd_is_active(systemd_find(&found, name));
+
+    systemd_units_free(&found);
+    return active;
+}
+
 // Undoes everything, after systemd has refused it. Always returns -1.
 static int put_back(struct work *work)
 {
@@ -580,6 +609,9 @@ static int put_back(struct work *work)
     }
     order(work, &work->systemd, verb_for_folder(work, "enable", verb), DISABLE);
     if (systemd_order(&work->systemd, "daemon-reload", NULL, 0) < 0 || restore_units(work) < 0)
+        result = -1;
+    if (work->rival_ran && (systemd_order(&work->systemd, "start", &work->request->rival, 1) < 0 ||
+                            !is_active(work, work->request->rival)))
         result = -1;
     if (result == 0)
         apply_say(work->request, "put back what was there, and nothing has changed");
@@ -657,6 +689,7 @@ static int carry_out(struct work *work)
     bool reload = request->plan->changes > 0 || is_outdated(work) || any(work, ENABLE | DISABLE);
     char verb[64];
 
+    work->rival_ran = is_active(work, request->rival);
     if (order(work, &work->systemd, verb_for_folder(work, "disable", verb), DISABLE) < 0)
         return -1;
     if (request->write(request->context) < 0) {

@@ -29,6 +29,8 @@ struct apply_request {
     void *context;
     // For systemd: what units of ours are called, fnmatch(3) patterns up to a NULL.
     const char *const *patterns;
+    const char
+        *rival; // and a unit that systemd stops for ours, to be started again on the way back
     // For xinetd: all rules of the plan's only file, and whether they are in wait mode.
     const struct apply_rule *rules;
     size_t count;

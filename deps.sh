@@ -16,8 +16,7 @@ run_needs='gcc:gcc make:make musl-gcc:musl-tools :libc6-dev :libwrap0-dev'
 test_needs="$run_needs bats:bats clang:clang clang-format:clang-format llvm-symbolizer:llvm
     :libclang-rt-dev shellcheck:shellcheck mandoc:mandoc ps:procps ip:iproute2 unshare:util-linux
     setpriv:util-linux nsenter:util-linux prlimit:util-linux logger:bsdutils
-    perl:perl-base systemctl:systemd
-    systemd-socket-activate:systemd"
+    perl:perl-base systemctl:systemd systemd-socket-activate:systemd"
 # logrotate is no daemon, but its package wants cron
 run_daemons='xinetd:xinetd'
 test_daemons="$run_daemons rinetd:rinetd inetd:openbsd-inetd inetutils-inetd:inetutils-inetd

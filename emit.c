@@ -581,6 +581,9 @@ static void unit_begin(struct unit *unit, const struct emit_settings *settings,
         unit_add_value(&unit->source, settings->config);
     unit_add_value(&unit->user, settings->user);
     add_key(&unit->keys, "config", unit->config);
+    add_key(&unit->keys, "remedy",
+            settings->at_boot ? "systemctl daemon-reload; rinetd-gen(8) says what besides."
+                              : "run rinetd-gen again, with the options of this time and --apply.");
     add_key(&unit->keys, "name", rule->name);
     add_key(&unit->keys, "rule", unit->rule.bytes);
     add_key(&unit->keys, "source", unit->source.bytes);

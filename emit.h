@@ -37,6 +37,7 @@ struct emit_settings {
     bool wait;                             // the relay gets the listening socket
     const struct emit_template *templates; // asked before emit_templates; may be NULL
     const char *config;                    // where the configuration came from, for the reader
+    bool at_boot;                          // by systemd's generator, who does it anew by itself
     const char *user;
     const char *relay, *wrap; // absolute paths
     const char *log;          // as the relay's --log takes it; NULL: no log

@@ -187,6 +187,7 @@ static int convert(struct job *job)
                                            .wait = accepts_itself(gen),
                                            .templates = gen->templates,
                                            .config = source.name,
+                                           .at_boot = gen->at_boot,
                                            .user = gen->user,
                                            .relay = gen->relay,
                                            .wrap = gen->wrap};
@@ -372,7 +373,8 @@ static int apply(struct writing *writing)
                                     .write = write_before,
                                     .say = say,
                                     .context = writing,
-                                    .patterns = unit_patterns};
+                                    .patterns = unit_patterns,
+                                    .rival = "rinetd.service"};
     int result;
 
     if (request.only_tell)

@@ -114,6 +114,13 @@ is_denied() {
     [ -z "$(ls -A d)" ]
 }
 
+@test "apply: a folder that generators fill is left alone" {
+    inside mkdir -p /run/systemd/generator
+    FOLDER=/run/systemd/generator applies_not 3 "$(rules "${PORTS[0]}")"
+    says "what is in /run/systemd/generator is made by systemd's generators"
+    [ -z "$(inside ls -A /run/systemd/generator)" ]
+}
+
 @test "apply: new rules serve, also at the next boot, and a second time there is nothing to do" {
     local before
 
@@ -371,6 +378,19 @@ FAKE
     stop other
     apply "$(rules "${PORTS[0]}")"
     said 'systemd has read the units again'
+}
+
+@test "apply: rinetd, which units stop, runs again when they are refused" {
+    inside tee "$UNITS/rinetd.service" >unit <<<$'[Service]\nExecStart=/bin/sleep 1000'
+    inside systemctl daemon-reload
+    inside systemctl start rinetd
+    listen other 127.0.0.1 0 hold
+    applies_not 3 "$(rules "${PORTS[0]}" "$(port_of other)")"
+    says 'put back what was there'
+    inside systemctl is-active rinetd
+    stop other
+    apply "$(rules "${PORTS[0]}")"
+    run ! inside systemctl is-active rinetd
 }
 
 @test "apply: systemd that does not read its files: removed and changed rules serve on" {

@@ -99,6 +99,9 @@ reconfigure() {
     made rinetd-tcp-127.0.0.1-8002.{service,socket} \
         sockets.target.wants/rinetd-tcp-127.0.0.1-8002.socket
     [ -f units/sockets.target.wants/rinetd-tcp-127.0.0.1-8002.socket ]
+    # Nobody is told to run rinetd-gen again
+    grep -q '^# When that file has changed: systemctl daemon-reload' units/*.socket
+    [ "$(cat units/* 2>/dev/null | grep -c -e --apply)" = 0 ]
 }
 
 @test "without a kernel log, messages go to standard error" {
