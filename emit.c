@@ -652,17 +652,37 @@ int emit_socket(const struct emit_settings *settings, const struct emit_rule *ru
     return unit_end(&unit, settings, "systemd-socket", text, error);
 }
 
+// Where the first name of PATH begins: after slashes, and names that are ".".
+static const char *skip_slashes(const char *path)
+{
+    while (*path == '/' || (*path == '.' && (path[1] == '/' || !path[1])))
+        path++;
+    return path;
+}
+
+// Whether PATH is FOLDER or in it, however it is spelt.
+static bool is_in(const char *path, const char *folder)
+{
+    for (folder = skip_slashes(folder); *folder; folder = skip_slashes(folder)) {
+        size_t length = strcspn(folder, "/");
+
+        path = skip_slashes(path);
+        if (strncmp(path, folder, length) != 0 || (path[length] != '/' && path[length]))
+            return false;
+        path += length;
+        folder += length;
+    }
+    return true;
+}
+
 // Whether PATH is one of the COUNT folders or in it; a ".." may lead anywhere.
 static bool is_below(const char *path, const char *const *folders, size_t count)
 {
     if (strstr(path, "/../"))
         return true;
-    for (size_t i = 0; i < count; i++) {
-        size_t length = strlen(folders[i]);
-
-        if (strncmp(path, folders[i], length) == 0 && (path[length] == '/' || !path[length]))
+    for (size_t i = 0; i < count; i++)
+        if (is_in(path, folders[i]))
             return true;
-    }
     return false;
 }
 
@@ -733,9 +753,10 @@ int emit_service(const struct emit_settings *settings, const struct conf *conf,
     if (is_file(settings->log))
         add_log_folder(settings->log, &folder);
     unit.more.no_memory |= folder.no_memory;
-    // Each worker may have a thread that looks a name up.
+    // Each worker may have a thread that looks a name up, and those with a connection outlive
+    // restarts.
     snprintf(tasks, sizeof tasks, "%ld",
-             2 * (settings->wait ? rule->rule->options.number[OPTION_MAX] : 1) + 16);
+             settings->wait ? 4 * rule->rule->options.number[OPTION_MAX] + 128 : 16L);
     add_key(&unit.keys, "exec", unit.more.bytes);
     add_key(&unit.keys, "tasks", tasks);
     add_key(&unit.keys, "conflicts", settings->wait ? "rinetd.service" : "");

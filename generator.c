@@ -47,7 +47,7 @@ void generator_use_kernel_log(void)
 // One write(2) is one record.
 static void send_record(const char *program, const char *line)
 {
-    bool error = strstr(line, " error: ") || strstr(line, " unable to ");
+    bool error = strstr(line, " error: ") || strstr(line, "unable to ");
     char record[RECORD_MAX];
     int length = snprintf(record, sizeof record, "<%d>%s: %s\n", error ? 3 : 4, program, line);
 
@@ -98,8 +98,9 @@ static bool first_match(const char *pattern, char *where, size_t size)
     return any;
 }
 
-// The unit that is in force: 1, masked: -1, none: 0.
-static int find_unit(const char *service)
+// The unit that is in force: 1, masked: -1, none: 0. NAME becomes what it is called where SERVICE
+// is a link to it.
+static int find_unit(const char *service, char name[static NAME_MAX + 1])
 {
     char path[PATH_MAX], target[PATH_MAX];
     struct stat status;
@@ -108,32 +109,53 @@ static int find_unit(const char *service)
         snprintf(path, sizeof path, "%s/%s.service", unit_folders[i], service);
         if (lstat(path, &status) < 0)
             continue;
-        if (realpath(path, target) && strcmp(target, "/dev/null") == 0)
+        if (!realpath(path, target))
             return -1;
-        return stat(path, &status) == 0 && status.st_size == 0 ? -1 : 1;
+        if (strcmp(target, "/dev/null") == 0 || stat(path, &status) < 0 || status.st_size == 0)
+            return -1;
+        snprintf(name, NAME_MAX + 1, "%s", strrchr(target, '/') + 1);
+        return 1;
     }
     return 0;
 }
 
-bool generator_is_enabled(const char *service, char *where, size_t size)
+// Whether a unit or target wants or requires the unit NAME.
+static bool is_wanted(const char *name, char *where, size_t size)
 {
     static const char *const kinds[] = {"wants", "requires"};
     char pattern[PATH_MAX];
-    int unit = find_unit(service);
 
-    if (unit < 0)
-        return false;
-    if (unit == 0) {
-        snprintf(pattern, sizeof pattern, "/etc/rc[2345].d/S[0-9][0-9]%s", service);
-        return first_match(pattern, where, size);
-    }
     for (size_t i = 0; i < UNIT_FOLDERS * 2; i++) {
-        snprintf(pattern, sizeof pattern, "%s/*.%s/%s.service", unit_folders[i / 2], kinds[i % 2],
-                 service);
+        snprintf(pattern, sizeof pattern, "%s/*.%s/%s", unit_folders[i / 2], kinds[i % 2], name);
         if (first_match(pattern, where, size))
             return true;
     }
     return false;
+}
+
+// Whether a run level of /etc starts the init script. One that is not executable is what a package
+// leaves that was removed, and systemd passes over it, too.
+static bool has_script(const char *service, char *where, size_t size)
+{
+    char pattern[PATH_MAX];
+
+    snprintf(pattern, sizeof pattern, "/etc/rc[2345].d/S[0-9][0-9]%s", service);
+    return first_match(pattern, where, size) && access(where, X_OK) == 0;
+}
+
+bool generator_is_enabled(const char *service, char *where, size_t size)
+{
+    char name[NAME_MAX + 1], own[NAME_MAX + 1];
+
+    switch (find_unit(service, name)) {
+    case -1:
+        return false;
+    case 0:
+        return has_script(service, where, size);
+    default:
+        snprintf(own, sizeof own, "%s.service", service);
+        return is_wanted(own, where, size) || is_wanted(name, where, size);
+    }
 }
 
 int generator_want(const char *dir, const char *name)

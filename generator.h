@@ -17,7 +17,7 @@ bool generator_is(const char *argv0, const char *name);
 void generator_use_kernel_log(void);
 
 // Makes each line that was kept a record of the kernel log after "PROGRAM: ", with priority err
-// where " error: " or " unable to " is in it, else warning. For the end of the program.
+// where " error: " or "unable to " is in it, else warning. For the end of the program.
 void generator_flush_kernel_log(const char *program);
 
 // Whether this run is to end at once, and well: systemd still runs from the initrd, or it is a
@@ -25,8 +25,9 @@ void generator_flush_kernel_log(const char *program);
 bool generator_is_elsewhere(void);
 
 // Whether SERVICE, as "rinetd", is started at boot: a unit or target wants or requires its
-// SERVICE.service, which is not masked; or, where there is no such unit, a run level of /etc
-// starts its init script. Puts the path that tells so into WHERE, of SIZE bytes.
+// SERVICE.service, or what that is a link to, and it is not masked; or, where there is no such
+// unit, a run level of /etc starts its init script. Puts the path that tells so into WHERE, of SIZE
+// bytes.
 bool generator_is_enabled(const char *service, char *where, size_t size);
 
 // Has sockets.target start the unit NAME of the folder DIR: a symbolic link in

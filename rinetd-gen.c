@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "acl.h"
@@ -128,11 +129,11 @@ static bool makes_log(const struct job *job)
 {
     const char *log = job->settings.log;
 
-    return log && log[0] == '/' && log != job->stdout_log && geteuid() == 0 &&
-           !job->gen->check_only && !job->gen->at_boot && (job->gen->output_dir || job->gen->run);
+    return log && log[0] == '/' && log != job->stdout_log && geteuid() == 0 && !job->gen->at_boot &&
+           (job->gen->output_dir || job->gen->run);
 }
 
-// Returns an exit status.
+// Returns an exit status. A folder that is missing has been warned of, and is not ours to make.
 static int create_log(const struct job *job)
 {
     const char *log = job->settings.log, *user = job->settings.user;
@@ -142,12 +143,15 @@ static int create_log(const struct job *job)
 
     if (!makes_log(job) || !site_user(user, &uid, &gid))
         return EXIT_CONVERTED;
-    result = output_create_log(log, uid, gid);
-    if (result == 0)
+    if (job->gen->check_only)
+        result = job->gen->apply && access(log, F_OK) < 0;
+    else
+        result = output_create_log(log, uid, gid);
+    if (result == 0 || (result < 0 && errno == ENOENT))
         return EXIT_CONVERTED;
     if (result < 0)
         return fail("create", log);
-    fputs(PROGRAM ": created ", stderr);
+    fputs(job->gen->check_only ? PROGRAM ": would create " : PROGRAM ": created ", stderr);
     print_escaped(stderr, log);
     fprintf(stderr, " for the user %s\n", user);
     return EXIT_CONVERTED;
@@ -212,7 +216,7 @@ static int convert(struct job *job)
                                              .rules = job->rules,
                                              .count = job->count,
                                              .makes_log = makes_log(job),
-                                             .running = gen->run});
+                                             .running = gen->run || gen->apply});
     if (job->conf->no_memory)
         return fail_memory();
     print_messages(job);
@@ -307,14 +311,18 @@ static int write_plan(struct output_plan *plan)
     return EXIT_CONVERTED;
 }
 
-// Writes the files, after the log for those who will run by them at once. Returns 0 or -1.
+// Writes the files, after the log for those who will run by them at once. Returns an exit status.
+static int write_all(struct writing *writing)
+{
+    int status = create_log(writing->job);
+
+    return status == EXIT_CONVERTED ? write_plan(&writing->plan) : status;
+}
+
+// The same for apply, which knows 0 and -1.
 static int write_before(void *context)
 {
-    struct writing *writing = context;
-
-    if (create_log(writing->job) != EXIT_CONVERTED)
-        return -1;
-    return write_plan(&writing->plan) == EXIT_CONVERTED ? 0 : -1;
+    return write_all(context) == EXIT_CONVERTED ? 0 : -1;
 }
 
 static void say(void *context, const char *line)
@@ -377,8 +385,10 @@ static int apply(struct writing *writing)
                                     .rival = "rinetd.service"};
     int result;
 
-    if (request.only_tell)
+    if (request.only_tell) {
+        create_log(job);
         print_changes(&writing->plan, true);
+    }
     if (job->settings.format == EMIT_SYSTEMD)
         result = apply_systemd(&request);
     else
@@ -399,9 +409,9 @@ static int write_folder(const struct job *job)
     else if (writing.plan.foreign > 0)
         status = refuse_foreign(&writing.plan);
     else
-        status = job->gen->apply ? apply(&writing) : write_plan(&writing.plan);
+        status = job->gen->apply ? apply(&writing) : write_all(&writing);
     output_plan_free(&writing.plan);
-    return status == EXIT_CONVERTED ? create_log(job) : status;
+    return status;
 }
 
 // Writes the units, and has each socket started with the system: here nobody can enable it. Returns
@@ -855,6 +865,7 @@ static int generate_at_boot(int argc, char *argv[])
                       .output_dir = argv[1],
                       .format = EMIT_SYSTEMD,
                       .at_boot = true};
+    struct stat config = {.st_mode = S_IFREG};
     char where[PATH_MAX];
     int status;
 
@@ -862,8 +873,13 @@ static int generate_at_boot(int argc, char *argv[])
         fputs("expected one folder, or three, as systemd.generator(7) says\n", stderr);
         return EXIT_USAGE;
     }
-    if (generator_is_elsewhere() || (access(gen.config, F_OK) < 0 && errno == ENOENT))
+    if (generator_is_elsewhere() || (stat(gen.config, &config) < 0 && errno == ENOENT))
         return EXIT_CONVERTED;
+    // A fifo would keep the whole system from starting.
+    if (!S_ISREG(config.st_mode)) {
+        fprintf(stderr, "unable to read %s: it is no regular file\n", gen.config);
+        return EXIT_SYSTEM;
+    }
     if (generator_is_enabled("rinetd", where, sizeof where)) {
         fprintf(stderr, "rinetd itself is enabled (%s), so %s is left to it\n", where, gen.config);
         return EXIT_CONVERTED;

@@ -126,6 +126,24 @@ static char *shell_word(const char *file)
     return word;
 }
 
+// Whether PATH is a link to a file of another folder. Links in the folder's own path do no harm.
+static bool leads_elsewhere(const char *path)
+{
+    char *target = realpath(path, NULL), *folder = strdup(path), *real = NULL;
+    bool elsewhere = false;
+
+    if (target && folder) {
+        *strrchr(folder, '/') = '\0';
+        *strrchr(target, '/') = '\0';
+        real = realpath(*folder ? folder : "/", NULL);
+        elsewhere = real && strcmp(strcmp(real, "/") == 0 ? "" : real, target) != 0;
+    }
+    free(target);
+    free(folder);
+    free(real);
+    return elsewhere;
+}
+
 static void check_log(struct conf *conf, const struct site *site, const struct runner *runner)
 {
     const char *log = site->settings->log, *user = site->settings->user, *obstacle;
@@ -147,7 +165,11 @@ static void check_log(struct conf *conf, const struct site *site, const struct r
                     missing ? "install -d -m 0755" : "chmod o+x", folder ? folder : "");
         free(folder);
     } else if (stat(log, &status) == 0) {
-        if (S_ISDIR(status.st_mode))
+        if (site->settings->format == EMIT_SYSTEMD && leads_elsewhere(log))
+            conf_report(conf, CONF_WARNING, place,
+                        "the log file is a link to a file in another folder, which units cannot "
+                        "write to; lines will go to syslog; to mend it: name that file here");
+        else if (S_ISDIR(status.st_mode))
             conf_report(conf, CONF_WARNING, place,
                         "the log file is a folder; lines will go to syslog");
         else if (!has_mode(&status, runner, 2))

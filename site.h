@@ -17,7 +17,7 @@ struct site {
     struct emit_rule *rules;
     size_t count;
     bool makes_log; // the caller creates a log file that is not there
-    bool running;   // under --run: what would make xinetd drop a service is an error
+    bool running;   // under --run and --apply: what would keep a service from running is an error
 };
 
 // Adds to CONF a warning for each thing that would surprise: the user does not exist or cannot

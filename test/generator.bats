@@ -20,7 +20,7 @@ setup() {
 
 teardown() {
     [ -z "${NAMESPACED-}" ] ||
-        rm -f /dev/kmsg /etc/rinetd.conf {/etc/systemd/system,$WANTS}/rinetd.service \
+        rm -f /dev/kmsg /etc/rinetd.conf {/etc/systemd/system,$WANTS}/{,our-}rinetd.service \
             /etc/rc3.d/S01rinetd
     common_teardown
 }
@@ -70,6 +70,25 @@ reconfigure() {
     served 127.0.0.1 "${ports[1]}"
     inside systemctl stop "rinetd-tcp-127.0.0.1-${ports[0]}."{service,socket}
     ! listening "${ports[0]}" || false
+}
+
+@test "a deny is in force once services were stopped before daemon-reload; connections go on" {
+    local name
+
+    listen target --count=2 127.0.0.1 0 echo
+    mapfile -t ports < <(free_ports 1)
+    name=rinetd-tcp-127.0.0.1-${ports[0]}
+    own_etc rinetd.conf <<<"127.0.0.1 ${ports[0]} 127.0.0.1 $(port_of target)"
+    boot_with_generator
+    hold one 127.0.0.1 "${ports[0]}"
+    inside systemctl stop "$name".{socket,service}
+    reconfigure <<END
+127.0.0.1 ${ports[0]} 127.0.0.1 $(port_of target)
+deny 127.*
+END
+    refused_silently 127.0.0.1 "${ports[0]}"
+    touch one.go
+    finished one
 }
 
 @test "a unit of the administrator's goes before the generated one" {
@@ -144,10 +163,26 @@ reconfigure() {
 	END
 }
 
-@test "rinetd counts as enabled by its init script, unless it is masked" {
+@test "rinetd counts as enabled by another name of its unit" {
+    own_etc rinetd.conf <<<'127.0.0.1 8001 127.0.0.1 80'
+    mkdir -p "$WANTS"
+    echo '[Service]' >/etc/systemd/system/our-rinetd.service
+    ln -s our-rinetd.service /etc/systemd/system/rinetd.service
+    ln -s ../our-rinetd.service "$WANTS"
+    generate
+    made
+    grep -qF "rinetd itself is enabled ($WANTS/our-rinetd.service)" /dev/kmsg
+}
+
+@test "rinetd counts as enabled by its init script, unless it was removed or masked" {
     own_etc rinetd.conf <<<'127.0.0.1 8001 127.0.0.1 80'
     mkdir -p /etc/rc3.d
     : >/etc/rc3.d/S01rinetd
+    generate
+    made rinetd-tcp-127.0.0.1-8001.{service,socket} \
+        sockets.target.wants/rinetd-tcp-127.0.0.1-8001.socket
+    rm -r units/*
+    chmod +x /etc/rc3.d/S01rinetd
     generate
     made
     grep -q 'rinetd itself is enabled (/etc/rc3.d/S01rinetd)' /dev/kmsg
@@ -177,6 +212,13 @@ reconfigure() {
     run -2 "$T/rinetd-generator" "$T/units" "$T/units"
     made
     [ "$(grep -c '^<4>rinetd-generator: expected one folder, or three' /dev/kmsg)" = 3 ]
+}
+
+@test "a configuration that is a fifo keeps nobody waiting" {
+    rm -f /etc/rinetd.conf
+    mkfifo /etc/rinetd.conf
+    run -3 timeout 5 "$T/rinetd-generator" "$T/units"
+    grep -q '^<3>rinetd-generator: unable to read /etc/rinetd.conf: it is no regular file' /dev/kmsg
 }
 
 @test "a folder that cannot be written to is an error" {

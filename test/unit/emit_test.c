@@ -123,8 +123,8 @@ static const struct {
     {"0 80 h 1\n", "\nMaxConnections=1000000\n", "PerSource", EMIT_SYSTEMD, false, false},
     {"0 80 h 1 [max=7,per-source=2]\n", "\nMaxConnections=7\nMaxConnectionsPerSource=2\n", "--max",
      EMIT_SYSTEMD, false, false},
-    {"0 80 h 1 [max=7,per-source=2]\n", "\nTasksMax=30\n", "MaxConn", EMIT_SYSTEMD, false, true},
-    {"0 80 h 1\n", "\nTasksMax=2016\n", "--max", EMIT_SYSTEMD, false, true},
+    {"0 80 h 1 [max=7,per-source=2]\n", "\nTasksMax=156\n", "MaxConn", EMIT_SYSTEMD, false, true},
+    {"0 80 h 1\n", "\nTasksMax=4128\n", "--max", EMIT_SYSTEMD, false, true},
     {"0 80 h 1 [wrap=imap]\n", "\nExecStart=\"/usr/libexec/rinetd-relay\" \"--wrap=imap\" ",
      "rinetd-wrap", EMIT_SYSTEMD, false, true},
     {"0 80 h 1 [wrap=imap]\n",
@@ -133,6 +133,10 @@ static const struct {
     {"0 80 unix:/tmp\n", "\nProtectHome=yes\n", "PrivateTmp", EMIT_SYSTEMD, false, true},
     {"0 80 unix:/var/run/user/1/x\n", "\nProtectHome=read-only\n", NULL, EMIT_SYSTEMD, false, true},
     {"0 80 unix:/dev/log\n", "\nPrivateTmp=yes\n", "PrivateDevices", EMIT_SYSTEMD, false, true},
+    {"0 80 unix://tmp/x\n", "\nProtectHome=yes\n", "PrivateTmp", EMIT_SYSTEMD, false, true},
+    {"0 80 unix:/./var//tmp/x\n", "\nProtectHome=yes\n", "PrivateTmp", EMIT_SYSTEMD, false, true},
+    {"0 80 unix:/var/tmporary/x\n", "\nPrivateTmp=yes\n", NULL, EMIT_SYSTEMD, false, true},
+    {"0 80 unix:/var/.tmp/x\n", "\nPrivateTmp=yes\n", NULL, EMIT_SYSTEMD, false, true},
     {"0 80 unix:/device\n", "\nPrivateDevices=yes\n", NULL, EMIT_SYSTEMD, false, true},
 };
 
