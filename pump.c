@@ -10,8 +10,6 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define BUFFER_BYTES 65536
-
 // What is owed to a side whose opposite is dead: given up after so long without progress.
 #define DRAIN_MS 10000
 
@@ -33,7 +31,7 @@ struct flow {
     bool ended;    // end of file or an error at `from`: nothing more will be read
     bool finished; // and delivered, or given up
     uint64_t received, delivered;
-    unsigned char buffer[BUFFER_BYTES];
+    unsigned char *buffer;
 };
 
 struct pump {
@@ -59,7 +57,7 @@ static bool has_pending(const struct flow *flow)
 
 static bool wants_input(const struct flow *flow)
 {
-    return !flow->ended && flow->end < BUFFER_BYTES;
+    return !flow->ended && flow->end < PUMP_BUFFER_BYTES;
 }
 
 static void note_end(struct pump *pump, const struct side *side)
@@ -94,7 +92,7 @@ static void give_up(struct pump *pump, struct side *side)
 static void fill(struct pump *pump, struct flow *flow)
 {
     ssize_t got =
-        recv(flow->from->fd, flow->buffer + flow->end, BUFFER_BYTES - flow->end, MSG_DONTWAIT);
+        recv(flow->from->fd, flow->buffer + flow->end, PUMP_BUFFER_BYTES - flow->end, MSG_DONTWAIT);
 
     if (got > 0) {
         flow->end += (size_t)got;
@@ -282,21 +280,14 @@ static enum pump_end reason(const struct pump *pump, const struct pump_request *
 
 void pump(const struct pump_request *request, struct pump_result *result)
 {
-    struct pump state;
+    struct pump state = {
+        .client.fd = request->client,
+        .target.fd = request->target,
+        .up = {.from = &state.client, .to = &state.target, .buffer = request->buffers->up},
+        .down = {.from = &state.target, .to = &state.client, .buffer = request->buffers->down},
+        .moved_ms = now_ms(),
+    };
     bool going = true;
-
-    // Not an initialiser: that would touch both buffers.
-    state.client = (struct side){.fd = request->client};
-    state.target = (struct side){.fd = request->target};
-    state.first = NULL;
-    state.rounds = 0;
-    state.moved_ms = now_ms();
-    state.up.from = state.down.to = &state.client;
-    state.up.to = state.down.from = &state.target;
-    state.up.start = state.up.end = state.down.start = state.down.end = 0;
-    state.up.used = state.down.used = 0;
-    state.up.received = state.up.delivered = state.down.received = state.down.delivered = 0;
-    state.up.ended = state.up.finished = state.down.ended = state.down.finished = false;
 
     while (going && !(state.up.finished && state.down.finished))
         going = step(&state, request);

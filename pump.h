@@ -13,9 +13,18 @@
 #include <signal.h>
 #include <stdint.h>
 
+#define PUMP_BUFFER_BYTES 65536
+
+// What has been read and not yet written. On a stack it would cost memory at once, since a large
+// frame is touched page by page; elsewhere only what has been used does.
+struct pump_buffers {
+    unsigned char up[PUMP_BUFFER_BYTES], down[PUMP_BUFFER_BYTES];
+};
+
 struct pump_request {
     int client, target;
-    long idle_ms; // end when no byte has moved for so long; 0: never
+    struct pump_buffers *buffers; // whatever is in them; what was used is zero at the end
+    long idle_ms;                 // end when no byte has moved for so long; 0: never
     // Signals are let in while nothing can be moved, by this mask; *STOP ends the work.
     const sigset_t *mask;
     const volatile sig_atomic_t *stop;

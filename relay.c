@@ -318,12 +318,14 @@ static bool receive_client(struct relay *relay)
 static void relay_bytes(struct relay *relay, int target)
 {
     int keepalive = relay->options.number[OPTION_KEEPALIVE] != 0;
+    static struct pump_buffers buffers;
     struct pump_result result;
 
     tune(0, keepalive);
     tune(target, keepalive);
     pump(&(struct pump_request){.client = 0,
                                 .target = target,
+                                .buffers = &buffers,
                                 .idle_ms = relay->options.number[OPTION_TIMEOUT] * 1000,
                                 .mask = relay->mask,
                                 .stop = relay->stop},
