@@ -355,8 +355,12 @@ static int look(struct work *work)
     work->names = calloc(work->units.count + 1, sizeof *work->names);
     if (!work->item || !work->names)
         result = fail(work, "apply", "the units");
-    for (size_t i = plan->count; result == 0 && i < names.count; i++)
-        work->item[systemd_find(&work->units, names.name[i]) - work->units.unit].todo = DISABLE;
+    for (size_t i = plan->count; result == 0 && i < names.count; i++) {
+        const struct systemd_unit *unit = systemd_find(&work->units, names.name[i]);
+
+        if (unit)
+            work->item[unit - work->units.unit].todo = DISABLE;
+    }
     if (result == 0)
         decide(work);
     names_free(&names);

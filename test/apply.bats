@@ -446,6 +446,17 @@ FAKE
     inside test -e "$UNITS/rinetd-tcp-mine.service"
 }
 
+@test "apply: a link that leads nowhere and is called like an instance does no harm" {
+    local links=$UNITS/sockets.target.wants/rinetd-tcp-127.0.0.1-80@
+
+    inside mkdir -p "$UNITS/sockets.target.wants"
+    inside ln -s /nonexistent "${links}1.socket"
+    inside ln -s /nonexistent "$links.service"
+    apply "$(rules "${PORTS[0]}")"
+    forwards "${PORTS[0]}"
+    inside test -L "${links}1.socket"
+}
+
 @test "apply: a hundred rules, a change of each and their end take seconds" {
     local ports
 
