@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -84,14 +83,6 @@ static bool has_suffix(const char *name, const char *suffix)
     size_t length = strlen(name), suffix_length = strlen(suffix);
 
     return length > suffix_length && strcmp(name + length - suffix_length, suffix) == 0;
-}
-
-static bool matches(const struct work *work, const char *name)
-{
-    for (const char *const *pattern = work->request->patterns; *pattern; pattern++)
-        if (fnmatch(*pattern, name, 0) == 0)
-            return true;
-    return false;
 }
 
 static bool same_file(const char *a, const char *b)
@@ -327,7 +318,7 @@ static bool add_dangling(const struct work *work, struct names *names)
     DIR *dir = good ? opendir(path) : NULL;
 
     while (dir && good && (entry = readdir(dir)))
-        if (matches(work, entry->d_name) && !step_of(work, entry->d_name) &&
+        if (work->request->is_ours(entry->d_name) && !step_of(work, entry->d_name) &&
             faccessat(dirfd(dir), entry->d_name, F_OK, 0) < 0 && errno == ENOENT)
             good = add_name(names, entry->d_name);
     if (dir)
@@ -348,7 +339,7 @@ static int look(struct work *work)
         good = add_name(&names, plan->step[i].name);
     if (good && add_dangling(work, &names))
         result = systemd_ask(&work->systemd, (const char *const *)names.name, names.count,
-                             work->request->patterns, &work->units);
+                             work->request->is_ours, &work->units);
     else
         fail(work, "apply", "the units");
     work->item = calloc(work->units.count + 1, sizeof *work->item);

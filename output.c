@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,14 +179,6 @@ static bool is_wanted(const struct output_file *files, size_t count, const char 
     return false;
 }
 
-static bool matches(const char *const *patterns, const char *name)
-{
-    for (; patterns && *patterns; patterns++)
-        if (fnmatch(*patterns, name, FNM_PERIOD) == 0)
-            return true;
-    return false;
-}
-
 static int compare_names(const void *a, const void *b)
 {
     const struct output_step *x = a, *y = b;
@@ -234,7 +225,7 @@ static int add_leftover(struct output_plan *plan, const char *name)
 }
 
 static int add_leftovers(struct output_plan *plan, const struct output_file *files, size_t count,
-                         const char *const *patterns)
+                         bool (*is_ours)(const char *name))
 {
     DIR *dir = opendir(plan->dir);
     const struct dirent *entry;
@@ -243,7 +234,7 @@ static int add_leftovers(struct output_plan *plan, const struct output_file *fil
     if (!dir)
         return -1;
     while (result == 0 && (errno = 0, entry = readdir(dir)))
-        if (matches(patterns, entry->d_name) && !is_wanted(files, count, entry->d_name))
+        if (is_ours(entry->d_name) && !is_wanted(files, count, entry->d_name))
             result = add_leftover(plan, entry->d_name);
     saved = errno;
     if (result == 0 && saved != 0)
@@ -256,7 +247,7 @@ static int add_leftovers(struct output_plan *plan, const struct output_file *fil
 }
 
 int output_plan(struct output_plan *plan, const char *dir, const struct output_file *files,
-                size_t count, const char *const *leftovers)
+                size_t count, bool (*is_ours)(const char *name))
 {
     plan->dir = dir;
     for (size_t i = 0; i < count; i++) {
@@ -275,7 +266,7 @@ int output_plan(struct output_plan *plan, const char *dir, const struct output_f
         if (step->change != OUTPUT_REPLACED)
             source_free(&step->before); // nothing to be put back
     }
-    return leftovers ? add_leftovers(plan, files, count, leftovers) : 0;
+    return is_ours ? add_leftovers(plan, files, count, is_ours) : 0;
 }
 
 // Returns 0, or -1 with errno and the step in question in plan->failed.

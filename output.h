@@ -53,11 +53,11 @@ struct output_plan {
 };
 
 // Finds out what it takes that DIR holds the COUNT FILEs, and none of ours besides: a regular file
-// with OUTPUT_MARK whose name matches one of LEFTOVERS, fnmatch(3) patterns up to a NULL, is to be
-// removed. Whatever else lies there is not looked at. DIR and the texts must stay valid. Returns 0,
-// or -1 with errno and PLAN->failed.
+// with OUTPUT_MARK whose name IS_OURS says is one that we make is to be removed; none if IS_OURS is
+// NULL. Whatever else lies there is not looked at. DIR and the texts must stay valid. Returns 0, or
+// -1 with errno and PLAN->failed.
 int output_plan(struct output_plan *plan, const char *dir, const struct output_file *files,
-                size_t count, const char *const *leftovers);
+                size_t count, bool (*is_ours)(const char *name));
 
 // Does it, where PLAN->foreign is 0: each new file has mode 0644 and comes by a temporary one with
 // a dot in its name, which xinetd and systemd pass over, fsync(2) and rename(2); no file changes

@@ -362,8 +362,6 @@ static int apply_xinetd(struct apply_request *request, const struct job *job)
     return result;
 }
 
-static const char *const unit_patterns[] = {"rinetd-tcp-*.socket", "rinetd-tcp-*.service", NULL};
-
 // Writes and has the superserver go by it, or tells only. Returns an exit status.
 static int apply(struct writing *writing)
 {
@@ -373,7 +371,7 @@ static int apply(struct writing *writing)
                                     .write = write_before,
                                     .say = say,
                                     .context = writing,
-                                    .patterns = unit_patterns,
+                                    .is_ours = emit_is_unit_name,
                                     .rival = "rinetd.service"};
     int result;
 
@@ -389,12 +387,13 @@ static int apply(struct writing *writing)
 // Returns an exit status.
 static int write_folder(const struct job *job)
 {
-    const char *const *patterns = job->settings.format == EMIT_SYSTEMD ? unit_patterns : NULL;
+    bool units = job->settings.format == EMIT_SYSTEMD;
     const char *dir = job->gen->output_dir;
     struct writing writing = {.job = job};
     int status;
 
-    if (output_plan(&writing.plan, dir, job->entries.file, job->entries.count, patterns) < 0)
+    if (output_plan(&writing.plan, dir, job->entries.file, job->entries.count,
+                    units ? emit_is_unit_name : NULL) < 0)
         status = fail_in_folder(dir, writing.plan.failed);
     else if (writing.plan.foreign > 0)
         status = refuse_foreign(&writing.plan);

@@ -2,7 +2,6 @@
 #include "systemd.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,29 +189,19 @@ void systemd_units_free(struct systemd_units *units)
     memset(units, 0, sizeof *units);
 }
 
-static bool is_ours(const char *name, const char *const *patterns)
-{
-    for (; *patterns; patterns++)
-        if (fnmatch(*patterns, name, 0) == 0)
-            return !strchr(name, '@');
-    return false;
-}
-
 // Adds the units that "list-units" has: one a line, the name first.
-static int add_listed(const struct systemd *systemd, const char *const *patterns,
+static int add_listed(const struct systemd *systemd, bool (*is_ours)(const char *name),
                       struct systemd_units *units)
 {
+    static const char words[] =
+        "list-units --no-pager --full --plain --no-legend --type=socket,service";
     struct command_result result = {.status = 0};
-    size_t count = 0;
-    int status;
+    int status = run_words(systemd, words, NULL, 0, &result);
 
-    while (patterns[count])
-        count++;
-    status = run_words(systemd, "list-units --no-pager --full --plain --no-legend", patterns, count,
-                       &result);
     for (char *line, *rest = result.out; status == 0 && (line = strsep(&rest, "\n"));) {
         line[strcspn(line, " ")] = '\0';
-        if (is_ours(line, patterns) && !systemd_find(units, line) && !add_unit(units, line))
+        if (is_ours(line) && !strchr(line, '@') && !systemd_find(units, line) &&
+            !add_unit(units, line))
             status = -1;
     }
     result_free(&result);
@@ -330,12 +319,12 @@ static int show(const struct systemd *systemd, struct systemd_units *units)
 }
 
 int systemd_ask(const struct systemd *systemd, const char *const *names, size_t count,
-                const char *const *patterns, struct systemd_units *units)
+                bool (*is_ours)(const char *name), struct systemd_units *units)
 {
     for (size_t i = 0; i < count; i++)
         if (!strchr(names[i], '@') && !add_unit(units, names[i]))
             return -1;
-    if (patterns && add_listed(systemd, patterns, units) < 0)
+    if (is_ours && add_listed(systemd, is_ours, units) < 0)
         return -1;
     return show(systemd, units);
 }

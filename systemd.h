@@ -44,11 +44,11 @@ int systemd_order(const struct systemd *systemd, const char *verb, const char *c
 // was passed on.
 char *systemd_unit_path(const struct systemd *systemd);
 
-// Appends to UNITS what is known of the COUNT NAMES and of all units that are active or failed and
-// whose names match PATTERNS (fnmatch(3), up to a NULL); instances of templates excepted. One of
-// the names comes in any case. Returns 0, or -1 after a failure, which was passed on.
+// Appends to UNITS what is known of the COUNT NAMES, and of all sockets and services that are
+// active or failed and of whose names IS_OURS is true, unless it is NULL; templates excepted. One
+// of the names comes in any case. Returns 0, or -1 after a failure, which was passed on.
 int systemd_ask(const struct systemd *systemd, const char *const *names, size_t count,
-                const char *const *patterns, struct systemd_units *units);
+                bool (*is_ours)(const char *name), struct systemd_units *units);
 
 struct systemd_unit *systemd_find(const struct systemd_units *units, const char *name);
 void systemd_units_free(struct systemd_units *units);

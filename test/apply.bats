@@ -446,6 +446,21 @@ FAKE
     inside test -e "$UNITS/rinetd-tcp-mine.service"
 }
 
+@test "apply: a copy of a unit of ours, under another name, is its owner's" {
+    local copy=$UNITS/rinetd-tcp-mycopy.service
+
+    apply "$(rules "${PORTS[0]}")"
+    inside sh -c "sed 's|^ExecStart=.*|ExecStart=/bin/sleep 1000|; s/^User=.*//
+        s/^StandardInput=.*//; s/^SystemCall.*//' $UNITS/$(name_of "${PORTS[0]}").service >$copy
+        systemctl daemon-reload && systemctl start rinetd-tcp-mycopy.service"
+    apply
+    said 'nothing to do'
+    apply ''
+    is_refused "${PORTS[0]}"
+    inside systemctl is-active rinetd-tcp-mycopy.service
+    inside test -e "$copy"
+}
+
 @test "apply: a link that leads nowhere and is called like an instance does no harm" {
     local links=$UNITS/sockets.target.wants/rinetd-tcp-127.0.0.1-80@
 

@@ -590,15 +590,15 @@ explained() {
 @test "-o: units of rules that are gone go, and nobody else's" {
     conf '127.0.0.1 1 203.0.113.1 80' '127.0.0.1 2 203.0.113.1 80'
     mkdir d
-    echo mine >d/rinetd-tcp-mine.socket
-    ln -s /dev/null d/rinetd-tcp-masked.socket
-    ln -s rinetd-tcp-127.0.0.1-1.socket d/rinetd-tcp-linked.socket
+    echo mine >d/rinetd-tcp-127.0.0.7-1.socket
+    ln -s /dev/null d/rinetd-tcp-127.0.0.6-1.socket
+    ln -s rinetd-tcp-127.0.0.1-1.socket d/rinetd-tcp-127.0.0.5-1.socket
     gen -f systemd -c conf -o d 2>/dev/null
     echo '# Made by rinetd-gen, and renamed' >d/theirs.socket
     conf '127.0.0.1 2 203.0.113.1 80'
     run_gen 0 -f systemd -c conf -o d
     [ "$(cd d && echo *)" = "rinetd-tcp-127.0.0.1-2.service rinetd-tcp-127.0.0.1-2.socket \
-rinetd-tcp-linked.socket rinetd-tcp-masked.socket rinetd-tcp-mine.socket theirs.socket" ]
+rinetd-tcp-127.0.0.5-1.socket rinetd-tcp-127.0.0.6-1.socket rinetd-tcp-127.0.0.7-1.socket theirs.socket" ]
     grep -qF 'rinetd-gen: removed d/rinetd-tcp-127.0.0.1-1.socket' <<<"$stderr"
     conf '127.0.0.1 3 203.0.113.1 80'
     ln -s /dev/null d/rinetd-tcp-127.0.0.1-3.socket
