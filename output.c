@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "source.h"
@@ -16,6 +18,9 @@
 #define MARK_WITHIN 512
 
 #define TEMPORARY ".rinetd-gen.XXXXXX"
+
+#define STALE_S 3600 // nobody writes for so long
+#define LOOK_MS 20   // between two looks whether a lock is free
 
 static int write_all(int fd, const char *bytes, size_t size)
 {
@@ -246,6 +251,27 @@ static int add_leftovers(struct output_plan *plan, const struct output_file *fil
     return result;
 }
 
+int output_lock(struct output_plan *plan, const char *dir, int limit_ms)
+{
+    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000};
+
+    plan->lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    plan->locked = plan->lock >= 0;
+    for (int waited_ms = 0; plan->locked && flock(plan->lock, LOCK_EX | LOCK_NB) < 0;) {
+        plan->locked = errno == EWOULDBLOCK && waited_ms < limit_ms;
+        if (plan->locked) {
+            nanosleep(&look, NULL);
+            waited_ms += LOOK_MS;
+        } else {
+            int saved = errno;
+
+            close(plan->lock);
+            return saved == EWOULDBLOCK ? -1 : 0;
+        }
+    }
+    return 0;
+}
+
 int output_plan(struct output_plan *plan, const char *dir, const struct output_file *files,
                 size_t count, bool (*is_ours)(const char *name))
 {
@@ -267,6 +293,23 @@ int output_plan(struct output_plan *plan, const char *dir, const struct output_f
             source_free(&step->before); // nothing to be put back
     }
     return is_ours ? add_leftovers(plan, files, count, is_ours) : 0;
+}
+
+// Removes what one who was killed has left. What fails here is not worth a word.
+static void drop_stale(const struct output_plan *plan)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(plan->dir);
+    struct stat status;
+
+    while (dir && (entry = readdir(dir)))
+        if (strncmp(entry->d_name, TEMPORARY, strcspn(TEMPORARY, "X")) == 0 &&
+            strlen(entry->d_name) == strlen(TEMPORARY) &&
+            fstatat(dirfd(dir), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(status.st_mode) && (plan->locked || status.st_mtime < time(NULL) - STALE_S))
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
 }
 
 // Returns 0, or -1 with errno and the step in question in plan->failed.
@@ -298,6 +341,7 @@ int output_commit(struct output_plan *plan)
     const char *failed;
     int saved;
 
+    drop_stale(plan);
     if (commit_all(plan) == 0) {
         if (plan->changes > 0)
             sync_folder(plan->dir);
@@ -350,6 +394,8 @@ void output_plan_free(struct output_plan *plan)
         free(plan->step[i].name);
     }
     free(plan->step);
+    if (plan->locked)
+        close(plan->lock);
     memset(plan, 0, sizeof *plan);
 }
 

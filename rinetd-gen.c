@@ -32,6 +32,7 @@
 #define USER          "rinetd"
 #define WRAP_NAME     "rinetd-relay"
 #define USER_NAME_MAX 64
+#define LOCK_MS       5000 // for another one to be done with the folder
 
 enum { EXIT_CONVERTED = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
@@ -385,20 +386,34 @@ static int apply(struct writing *writing)
 }
 
 // Returns an exit status.
-static int write_folder(const struct job *job)
+static int plan_and_write(struct writing *writing)
 {
+    const struct job *job = writing->job;
     bool units = job->settings.format == EMIT_SYSTEMD;
     const char *dir = job->gen->output_dir;
-    struct writing writing = {.job = job};
-    int status;
 
-    if (output_plan(&writing.plan, dir, job->entries.file, job->entries.count,
+    if (output_plan(&writing->plan, dir, job->entries.file, job->entries.count,
                     units ? emit_is_unit_name : NULL) < 0)
-        status = fail_in_folder(dir, writing.plan.failed);
-    else if (writing.plan.foreign > 0)
-        status = refuse_foreign(&writing.plan);
-    else
-        status = job->gen->apply ? apply(&writing) : write_plan(&writing.plan);
+        return fail_in_folder(dir, writing->plan.failed);
+    if (writing->plan.foreign > 0)
+        return refuse_foreign(&writing->plan);
+    return job->gen->apply ? apply(writing) : write_plan(&writing->plan);
+}
+
+// Returns an exit status.
+static int write_folder(const struct job *job)
+{
+    const char *dir = job->gen->output_dir;
+    struct writing writing = {.job = job};
+    int status = EXIT_SYSTEM;
+
+    if (!job->gen->check_only && output_lock(&writing.plan, dir, LOCK_MS) < 0) {
+        fputs(PROGRAM ": another " PROGRAM " is at work in ", stderr);
+        print_path(dir, NULL);
+        putc('\n', stderr);
+    } else {
+        status = plan_and_write(&writing);
+    }
     output_plan_free(&writing.plan);
     return status == EXIT_CONVERTED ? create_log(job) : status;
 }

@@ -623,6 +623,36 @@ rinetd-tcp-127.0.0.5-1.socket rinetd-tcp-127.0.0.6-1.socket rinetd-tcp-127.0.0.7
     stop xinetd
 }
 
+@test "-o: what an interrupted run has left goes with the next one" {
+    mkdir d
+    touch d/.rinetd-gen.A1b2C3
+    conf '127.0.0.1 1 203.0.113.1 80'
+    run_gen 0 -c conf -o d
+    [ "$(ls -A d)" = rinetd ]
+}
+
+@test "-o: one at a time writes into a folder, and does not wait for ever" {
+    require flock
+    mkdir d
+    conf '127.0.0.1 1 203.0.113.1 80'
+    start other flock d "$PEER" serve --port-file="$T/port" 127.0.0.1 0 cat
+    wait_for or_over other test -s port
+    run_gen 3 -c conf -o d
+    [[ $stderr == *"another rinetd-gen is at work in d"* ]]
+    [ -z "$(ls -A d)" ]
+    stop other
+    run_gen 0 -c conf -o d
+}
+
+@test "-o: a folder that can be written and not read" {
+    mkdir -m 300 d
+    conf '127.0.0.1 1 203.0.113.1 80'
+    [ "$(id -u)" != 0 ] || chown nobody d
+    as_user "$(user_for_relay)" "$GEN" -c conf -o d 2>/dev/null
+    chmod 700 d
+    [ "$(ls -A d)" = rinetd ]
+}
+
 # --- the log file
 
 @test "-o as root makes a missing log file, for the user of the relay, mode 0640" {

@@ -245,12 +245,59 @@ static void test_no_room(void)
     output_plan_free(&plan);
 }
 
+static void put_stale(void)
+{
+    const struct timespec times[] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+
+    put_all();
+    put(".rinetd-gen.oLdOlD", OLD, 0600);
+    put(".rinetd-gen.nEwNeW", OLD, 0600);
+    put(".rinetd-gen.toolong", OTHER, 0600);
+    put(".other-gen.nEwNeW", OTHER, 0600);
+    if (utimensat(AT_FDCWD, in_folder(".rinetd-gen.oLdOlD"), times, 0) < 0 ||
+        mkdir(in_folder(".rinetd-gen.folder"), 0700) < 0)
+        perror(folder);
+}
+
+static void test_stale(void)
+{
+    struct output_plan plan = {.count = 0};
+
+    for (int locked = 0; locked < 2; locked++) {
+        put_stale();
+        if (locked)
+            output_lock(&plan, folder, 0);
+        test_ok(output_plan(&plan, folder, NULL, 0, NULL) == 0 && output_commit(&plan) == 0 &&
+                    holds(".rinetd-gen.oLdOlD", NULL) &&
+                    holds(".rinetd-gen.nEwNeW", locked ? NULL : OLD) &&
+                    holds(".rinetd-gen.toolong", OTHER) && holds(".other-gen.nEwNeW", OTHER) &&
+                    files_in_folder() == (locked ? 13 : 14),
+                "stale: removed, %s a lock", locked ? "with" : "without");
+        output_plan_free(&plan);
+    }
+}
+
+static void test_lock(void)
+{
+    struct output_plan plan = {.count = 0}, second = {.count = 0};
+
+    fresh_folder();
+    test_ok(output_lock(&plan, folder, 0) == 0 && plan.locked, "lock: taken");
+    test_ok(output_lock(&second, folder, 100) == -1 && !second.locked, "lock: not by two");
+    output_plan_free(&plan);
+    test_ok(output_lock(&second, folder, 0) == 0 && second.locked, "lock: free again");
+    output_plan_free(&second);
+    test_ok(output_lock(&plan, "/no/such/folder", 0) == 0 && !plan.locked, "lock: no folder");
+}
+
 int main(void)
 {
     test_plan();
     test_foreign();
     test_what_fails();
     test_no_room();
+    test_stale();
+    test_lock();
     fresh_folder();
     rmdir(folder);
     return test_end();
