@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -385,19 +386,40 @@ static int apply(struct writing *writing)
     return result == 0 ? EXIT_CONVERTED : EXIT_SYSTEM;
 }
 
+// Keeps away what would end us half way, with sockets closed that are about to be opened again. The
+// caller gives back the mask.
+static void hold_signals(sigset_t *mask)
+{
+    sigset_t held;
+
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGHUP);
+    sigaddset(&held, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &held, mask);
+}
+
 // Returns an exit status.
 static int plan_and_write(struct writing *writing)
 {
     const struct job *job = writing->job;
     bool units = job->settings.format == EMIT_SYSTEMD;
     const char *dir = job->gen->output_dir;
+    sigset_t mask;
+    int status;
 
     if (output_plan(&writing->plan, dir, job->entries.file, job->entries.count,
                     units ? emit_is_unit_name : NULL) < 0)
         return fail_in_folder(dir, writing->plan.failed);
     if (writing->plan.foreign > 0)
         return refuse_foreign(&writing->plan);
-    return job->gen->apply ? apply(writing) : write_plan(&writing->plan);
+    if (job->gen->check_only)
+        return apply(writing);
+    hold_signals(&mask);
+    status = job->gen->apply ? apply(writing) : write_plan(&writing->plan);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    return status;
 }
 
 // Returns an exit status.

@@ -24,7 +24,7 @@ name_of() {
 
 # write [OPTION...]: what is in $T/rinetd.conf, in mode $MODE, without --apply.
 write() {
-    inside env PATH="${FAKE:+$FAKE:}$PATH" "$GEN" -f systemd -m "${MODE:-wait}" -c "$T/rinetd.conf" \
+    inside env --default-signal PATH="${FAKE:+$FAKE:}$PATH" "$GEN" -f systemd -m "${MODE:-wait}" -c "$T/rinetd.conf" \
         -o "${FOLDER:-$UNITS}" -r "$RELAY" -u nobody "$@" 2>said
 }
 
@@ -346,6 +346,90 @@ FAKE
     goes_on one
     apply
     said 'nothing to do'
+}
+
+@test "apply: a signal in the middle acts when all is open again" {
+    local signal status mode=wait
+
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[0]}"
+    for signal in INT TERM HUP PIPE; do
+        [ "$mode" = wait ] && mode=nowait || mode=wait
+        fake_systemctl <<<"case \$1 in stop) kill -$signal \$PPID ;; esac"
+        status=0
+        MODE=$mode write --apply || status=$?
+        [ "$status" != 0 ]
+        says "restarted $(name_of "${PORTS[1]}").socket"
+        forwards "${PORTS[0]}"
+        forwards "${PORTS[1]}"
+        FAKE=
+        MODE=$mode apply
+        said 'nothing to do'
+    done
+    goes_on one
+}
+
+# not_all_served PORT...
+not_all_served() {
+    local port
+
+    for port; do
+        forwards "$port" 2>/dev/null || return 0
+    done
+    return 1
+}
+
+@test "apply: wherever a run is killed, the next one makes it good" {
+    local point ports mode=wait killed=0
+
+    mapfile -t ports < <(free_ports 8)
+    apply "$(rules "${ports[@]}")"
+    open_and_going_on one "${ports[0]}"
+    for point in 1 2 3 4 5 6 7 8; do
+        rm -f count
+        fake_systemctl <<FAKE
+echo >>$T/count
+[ "\$(wc -l <$T/count)" != $point ] || kill -KILL "\$PPID"
+FAKE
+        [ "$mode" = wait ] && mode=nowait || mode=wait
+        MODE=$mode write --apply || ((killed += 1))
+        FAKE=
+        MODE=$mode apply
+        run ! not_all_served "${ports[@]}"
+        MODE=$mode apply
+        said 'nothing to do'
+    done
+    [ "$killed" = 8 ]
+    goes_on one
+}
+
+@test "apply: two at once with other rules do not mix them" {
+    apply "$(rules "${PORTS[0]}")"
+    rules "${PORTS[1]}" >rinetd.conf
+    fake_systemctl <<FAKE
+case \$1 in daemon-reload) touch $T/there; until [ -e $T/go ]; do sleep 0.01; done ;; esac
+FAKE
+    door
+    start first "${DOOR[@]}" env PATH="$FAKE:$PATH" "$GEN" -f systemd -c "$T/rinetd.conf" \
+        -o "$UNITS" -r "$RELAY" -u nobody --apply
+    wait_for or_over first test -e there
+    rules "${PORTS[2]}" >second.conf
+    start second "${DOOR[@]}" "$GEN" -f systemd -c "$T/second.conf" -o "$UNITS" -r "$RELAY" \
+        -u nobody --apply
+    wait_for or_over second waits_for_folder
+    is_running second
+    touch go
+    finished first
+    finished second
+    is_refused "${PORTS[1]}"
+    forwards "${PORTS[2]}"
+    FAKE='' FLAGS="-c $T/second.conf" apply
+    said 'nothing to do'
+}
+
+# Two have it open.
+waits_for_folder() {
+    [ "$(inside sh -c 'readlink /proc/[0-9]*/fd/*' | grep -cx "$UNITS")" = 2 ]
 }
 
 @test "apply: sockets that somebody stopped, and services that failed, are started again" {
