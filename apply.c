@@ -609,7 +609,7 @@ static int put_back(struct work *work)
                             !is_active(work, work->request->rival)))
         result = -1;
     if (result == 0)
-        apply_say(work->request, "put back what was there, and nothing has changed");
+        apply_say(work->request, "put back what was there: the files and sockets are as before");
     else
         apply_say(work->request, "not everything is as it was");
     return -1;

@@ -454,7 +454,7 @@ waits_for_folder() {
     listen other 127.0.0.1 0 hold
     applies_not 3 "$(deny_all "${PORTS[0]}")" "$(rules "$(port_of other)" "${PORTS[1]}")"
     says "unable to start $(name_of "$(port_of other)").socket"
-    says 'put back what was there'
+    says 'put back what was there: the files and sockets are as before'
     diff <(echo "$before") <(files)
     forwards "${PORTS[0]}"
     is_refused "${PORTS[1]}"
