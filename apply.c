@@ -230,6 +230,15 @@ static void decide_gone(const struct systemd_unit *unit, struct item *item)
         item->todo |= DISABLE;
 }
 
+// Whether it is not to be started at each boot, but could be: a template of the site's may have no
+// [Install]. What a generator wants is gone with the generator.
+static bool lacks_enabling(const struct work *work, const struct systemd_unit *unit)
+{
+    return !unit->file_state[0] || strcmp(unit->file_state, "disabled") == 0 ||
+           strcmp(unit->file_state, "generated") == 0 ||
+           (strcmp(unit->file_state, "enabled-runtime") == 0 && !is_below_run(dir_of(work)));
+}
+
 static void decide_socket(const struct work *work, const struct systemd_unit *unit,
                           struct item *item)
 {
@@ -243,7 +252,7 @@ static void decide_socket(const struct work *work, const struct systemd_unit *un
         item->todo |= START | (early ? STOP : HALT);
     if (item->todo)
         item->ours_to_undo = item->was_active || item->step->change != OUTPUT_SAME;
-    if (!unit->file_state[0] || strcmp(unit->file_state, "disabled") == 0)
+    if (lacks_enabling(work, unit))
         item->todo |= ENABLE;
 }
 

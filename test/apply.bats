@@ -151,6 +151,51 @@ is_denied() {
     [ -z "$(inside find "$FOLDER" -name 'rinetd*')" ]
 }
 
+@test "apply: units that a generator had made are enabled for good" {
+    local units=/run/systemd/generator
+
+    inside mkdir -p /etc/systemd/system-generators
+    rules "${PORTS[0]}" >rinetd.conf
+    inside tee /etc/systemd/system-generators/rinetd-generator >/dev/null <<GENERATOR
+#!/bin/sh
+$GEN -f systemd -c $T/rinetd.conf -o \$1 -r $RELAY -u nobody
+mkdir \$1/sockets.target.wants
+ln -s ../$(name_of "${PORTS[0]}").socket \$1/sockets.target.wants
+GENERATOR
+    inside chmod 755 /etc/systemd/system-generators/rinetd-generator
+    inside systemctl daemon-reload
+    inside systemctl start "$(name_of "${PORTS[0]}").socket"
+    inside test -e "$units/$(name_of "${PORTS[0]}").socket"
+    open_and_going_on one "${PORTS[0]}"
+    apply
+    says "enabled $(name_of "${PORTS[0]}").socket"
+    forwards "${PORTS[0]}"
+    apply
+    said 'nothing to do'
+    inside rm /etc/systemd/system-generators/rinetd-generator
+    inside systemctl daemon-reload
+    [ "$(inside systemctl is-enabled "$(name_of "${PORTS[0]}").socket")" = enabled ]
+    inside systemctl stop "$(name_of "${PORTS[0]}").socket" "$(name_of "${PORTS[0]}").service"
+    inside systemctl start sockets.target
+    forwards "${PORTS[0]}"
+    goes_on one
+}
+
+@test "apply: what was enabled until the next boot alone is enabled for good" {
+    local socket
+
+    socket=$(name_of "${PORTS[0]}").socket
+    rules "${PORTS[0]}" >rinetd.conf
+    write
+    inside systemctl enable --runtime "$socket"
+    [ "$(inside systemctl is-enabled "$socket")" = enabled-runtime ]
+    apply
+    says "enabled $socket"
+    [ "$(inside systemctl is-enabled "$socket")" = enabled ]
+    apply
+    said 'nothing to do'
+}
+
 removed_rule() {
     local kept gone
 
