@@ -33,7 +33,8 @@ apply() {
 applies_not() {
     local status=0
 
-    apply "${@:2}" >/dev/null || status=3
+    printf '%s\n' "logfile $T/log" "${@:2}" >rinetd.conf
+    write --apply || status=$?
     [ "$status" = "$1" ] || { echo "status $status, expected $1" && cat said && return 1; }
 }
 
