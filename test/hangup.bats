@@ -19,7 +19,8 @@ setup() {
 
 # write [OPTION...]: what is in rinetd.conf, in mode $MODE, without --apply.
 write() {
-    "$GEN" -m "${MODE:-nowait}" -c rinetd.conf -o "${FOLDER:-d}" -r "$RELAY" -u nobody "$@" 2>said
+    "$GEN" -m "${MODE:-nowait}" -c rinetd.conf -o "${FOLDER:-d}" -r "${PROGRAM:-$RELAY}" \
+        -u "${RUN_AS:-nobody}" "$@" 2>said
 }
 
 # apply [LINE...]: --apply of these lines, with the log; $FLAGS as further options.
@@ -90,11 +91,31 @@ is_denied() {
     apply "$(rules "${PORTS[0]}")" 'deny 127.*' "$(rules "${PORTS[1]}")"
     is_denied "${PORTS[0]}"
     forwards "${PORTS[1]}"
-    [ "$(grep -c 'ended process' said)" = 1 ]
+    [ "$(grep -c 'ending process' said)" = 1 ]
     goes_on one
     goes_on two
     apply
-    run ! grep -E 'ended process|changed' said
+    run ! grep -E 'ending process|changed' said
+}
+
+@test "apply: with -n the same is said of whom it would end as without" {
+    for MODE in nowait wait; do
+        up "$(rules "${PORTS[@]:0:2}")"
+        open_client one "${PORTS[0]}" closed
+        open_client two "${PORTS[1]}" closed
+        FLAGS=-n apply "$(rules "${PORTS[0]}")" 'deny 127.*'
+        ended <said | sed 's/would end process/ending process/; s/this would end/ending/' >told
+        apply
+        diff told <(ended <said)
+        [ "$(wc -l <told)" = 1 ]
+        stop one || true
+        stop two || true
+        stop xinetd
+    done
+}
+
+ended() {
+    grep -E 'process .* old rules|connections? to'
 }
 
 @test "apply: a rule that is gone in wait mode: its connections go on" {
