@@ -150,7 +150,7 @@ static enum fate fate_of(const struct hangup *hangup, pid_t pid, const char *arg
     waits = children_listen(pid);
     if (!rule_of(hangup, arguments) || waits != hangup->request->wait)
         return waits ? LOSES_LISTENER : IS_KILLED;
-    return waits && !children_run_by(arguments, step->text, step->size) ? RUNS_BY_OLD_RULES
+    return waits && !children_run_by(pid, arguments, step->text, step->size) ? RUNS_BY_OLD_RULES
                                                                              : STAYS;
 }
 

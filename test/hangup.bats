@@ -118,6 +118,40 @@ ended() {
     grep -E 'process .* old rules|connections? to'
 }
 
+first_process() {
+    pgrep -P "$(cat xinetd.number)"
+}
+
+is_gone() {
+    ! kill -0 "$1" 2>/dev/null
+}
+
+@test "apply: another user, or another relay, and the first process is not the old one" {
+    local old uid
+
+    MODE="wait"
+    up "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    old=$(first_process)
+    RUN_AS=daemon apply
+    says "ending process $old, which has old rules"
+    wait_for is_gone "$old"
+    open_and_going_on two "${PORTS[0]}"
+    old=$(first_process)
+    uid=$(sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$old/status")
+    [ "$uid" = "$(id -u daemon)" ]
+    cp "$RELAY" relay
+    RUN_AS=daemon PROGRAM=$T/relay apply
+    says "ending process $old, which has old rules"
+    wait_for is_gone "$old"
+    forwards "${PORTS[0]}"
+    [ "$(readlink "/proc/$(first_process)/exe")" = "$T/relay" ]
+    goes_on one
+    goes_on two
+    RUN_AS=daemon PROGRAM=$T/relay apply
+    run ! grep 'ending process' said
+}
+
 @test "apply: a rule that is gone in wait mode: its connections go on" {
     MODE="wait"
     up "$(rules "${PORTS[@]:0:2}")"
