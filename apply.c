@@ -170,28 +170,38 @@ static const struct output_step *step_of(const struct work *work, const char *na
     return NULL;
 }
 
-// Whether the unit has been active since before its file was written, perhaps by one who did not
-// apply it.
-static bool is_older_than_file(const struct work *work, const struct systemd_unit *unit)
+// Whether the unit has been active since before PATH was written.
+static bool is_older(const struct systemd_unit *unit, const char *path)
 {
     struct timespec real, monotonic;
     struct stat status;
     int64_t age_us;
-    char *path;
-    int result;
 
-    if (asprintf(&path, "%s/%s", dir_of(work), unit->name) < 0)
+    if (stat(path, &status) < 0 || unit->since_us == 0)
         return false;
-    result = stat(path, &status);
-    free(path);
     clock_gettime(CLOCK_REALTIME, &real);
     clock_gettime(CLOCK_MONOTONIC, &monotonic);
     age_us = (int64_t)(real.tv_sec - status.st_mtim.tv_sec) * 1000000 +
              (real.tv_nsec - status.st_mtim.tv_nsec) / 1000;
-    if (result < 0 || age_us < 0 || unit->since_us == 0)
-        return false;
-    return (int64_t)monotonic.tv_sec * 1000000 + monotonic.tv_nsec / 1000 - age_us >
-           (int64_t)unit->since_us;
+    return age_us >= 0 && (int64_t)monotonic.tv_sec * 1000000 + monotonic.tv_nsec / 1000 - age_us >
+                              (int64_t)unit->since_us;
+}
+
+// Whether the unit has been active since before its file, or one that adds to it, was written,
+// perhaps by one who did not apply it.
+static bool is_older_than_files(const struct work *work, const struct systemd_unit *unit)
+{
+    char *path, *drop_ins = unit->drop_ins ? strdup(unit->drop_ins) : NULL, *rest = drop_ins;
+    bool older = false;
+
+    for (char *drop_in; (drop_in = strsep(&rest, " "));)
+        older |= is_older(unit, drop_in);
+    free(drop_ins);
+    if (asprintf(&path, "%s/%s", dir_of(work), unit->name) < 0)
+        return older;
+    older |= is_older(unit, path);
+    free(path);
+    return older;
 }
 
 // Whether what runs is not what the file will say. NeedDaemonReload would not tell: it is true
@@ -199,7 +209,7 @@ static bool is_older_than_file(const struct work *work, const struct systemd_uni
 static bool has_changed(const struct work *work, const struct systemd_unit *unit,
                         const struct item *item)
 {
-    return item->step->change != OUTPUT_SAME || is_older_than_file(work, unit);
+    return item->step->change != OUTPUT_SAME || is_older_than_files(work, unit);
 }
 
 // A unit that no file is planned for is ours to stop if its own file is gone from our folder.
@@ -538,8 +548,25 @@ static int check_loaded(struct work *work, const struct systemd_units *now)
     return result;
 }
 
-// Looks at all units of the plan after systemd has read them: whether it has, and which services
-// run with other arguments than they now have.
+// What becomes of an active unit for which nothing was to be done, if systemd knows it otherwise
+// now.
+static void decide_again(const struct work *work, const struct systemd_unit *unit,
+                         struct item *item)
+{
+    struct item *service = partner(work, unit->name, ".socket", ".service");
+
+    if (item->socket && !(item->todo & START) && is_older_than_files(work, unit)) {
+        item->todo |= START | HALT;
+        if (service && service->wanted)
+            service->todo = HALT;
+    } else if (!item->socket && !item->todo &&
+               (is_older_than_files(work, unit) || !systemd_runs_its_command(unit))) {
+        item->todo |= RESTART;
+    }
+}
+
+// Looks at all units of the plan after systemd has read them: whether it has, and which of them go
+// on as they were before.
 static int look_again(struct work *work)
 {
     struct systemd_units now = {.count = 0};
@@ -554,11 +581,9 @@ static int look_again(struct work *work)
         result = check_loaded(work, &now);
     for (size_t i = 0; i < work->units.count; i++) {
         const struct systemd_unit *unit = systemd_find(&now, work->units.unit[i].name);
-        struct item *item = &work->item[i];
 
-        if (unit && item->wanted && !item->socket && !item->todo && systemd_is_active(unit) &&
-            !systemd_runs_its_command(unit))
-            item->todo |= RESTART;
+        if (unit && work->item[i].wanted && systemd_is_active(unit))
+            decide_again(work, unit, &work->item[i]);
     }
     systemd_units_free(&now);
     return result;

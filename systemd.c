@@ -183,6 +183,7 @@ void systemd_units_free(struct systemd_units *units)
     for (size_t i = 0; i < units->count; i++) {
         free(units->unit[i].name);
         free(units->unit[i].fragment);
+        free(units->unit[i].drop_ins);
         free(units->unit[i].command);
     }
     free(units->unit);
@@ -246,6 +247,8 @@ static bool take_property(struct systemd_unit *unit, const char *key, char *valu
         unit->since_us = strtoull(value, NULL, 10);
     else if (strcmp(key, "FragmentPath") == 0)
         return take_text(&unit->fragment, value);
+    else if (strcmp(key, "DropInPaths") == 0)
+        return take_text(&unit->drop_ins, value);
     else if (strcmp(key, "ExecStart") == 0)
         return take_command(unit, value);
     return true;
@@ -297,7 +300,7 @@ static int show(const struct systemd *systemd, struct systemd_units *units)
 {
     static const char words[] =
         "show --no-pager --property=Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,"
-        "MainPID,ActiveEnterTimestampMonotonic,FragmentPath,ExecStart";
+        "MainPID,ActiveEnterTimestampMonotonic,FragmentPath,DropInPaths,ExecStart";
     const char **names = calloc(units->count + 1, sizeof *names);
     struct command_result result = {.status = 0};
     int status = names ? 0 : -1;
@@ -351,6 +354,16 @@ static bool same_command(const char *command, const char *running, size_t size)
     }
 }
 
+static bool ends_in_command(const char *command, const char *running, size_t size)
+{
+    for (const char *word = command; word; word = strchr(word, ' ')) {
+        word += *word == ' ';
+        if (same_command(word, running, size))
+            return true;
+    }
+    return false;
+}
+
 bool systemd_runs_its_command(const struct systemd_unit *unit)
 {
     char path[64], *text;
@@ -368,7 +381,7 @@ bool systemd_runs_its_command(const struct systemd_unit *unit)
     size = text ? fread(text, 1, 1 << 20, file) : 0;
     fclose(file);
     if (size > 0)
-        same = same_command(unit->command, text, size - 1);
+        same = ends_in_command(unit->command, text, size - 1);
     free(text);
     return same;
 }

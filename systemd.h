@@ -14,6 +14,7 @@ struct systemd_unit {
     char *name;
     char load[16], active[16], file_state[24];
     char *fragment;    // the file that it was read from
+    char *drop_ins;    // the files that it was read from besides, separated by blanks
     char *command;     // of a service: its arguments, as ExecStart has them in systemctl's output
     bool outdated;     // files have changed since the manager read them
     pid_t main_pid;    // of a running service
@@ -54,7 +55,7 @@ struct systemd_unit *systemd_find(const struct systemd_units *units, const char 
 void systemd_units_free(struct systemd_units *units);
 
 // Whether the running service does what its command line says now: false where it was started with
-// another one.
+// another one. It may have been started through a program that executes its own arguments: nice(1).
 bool systemd_runs_its_command(const struct systemd_unit *unit);
 
 // Whether the unit is active, or on its way.

@@ -376,6 +376,58 @@ removed_rule() {
     said 'nothing to do'
 }
 
+# drop_in UNIT LINE...
+drop_in() {
+    inside mkdir -p "$UNITS/$1.d"
+    printf '%s\n' "${@:2}" | inside tee "$UNITS/$1.d/own.conf" >/dev/null
+}
+
+@test "apply: a command through another program is the same command" {
+    local service
+
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    service=$(name_of "${PORTS[0]}").service
+    drop_in "$service" '[Service]' 'ExecStart=' \
+        "$(inside sed -n "s|^ExecStart=|&$(command -v env) |p" "$UNITS/$service")"
+    inside systemctl daemon-reload
+    apply
+    said "restarted $service"
+    forwards "${PORTS[0]}"
+    apply
+    said 'nothing to do'
+    drop_in "$service" '[Service]' 'Environment=A=B'
+    apply
+    said "restarted $service"
+    forwards "${PORTS[0]}"
+    apply
+    said 'nothing to do'
+    goes_on one
+}
+
+@test "apply: what somebody has added to a socket is opened" {
+    local socket
+
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    socket=$(name_of "${PORTS[0]}").socket
+    drop_in "$socket" '[Socket]' 'ListenStream=' "ListenStream=127.0.0.1:${PORTS[1]}"
+    inside systemctl daemon-reload
+    apply
+    says "restarted $socket"
+    forwards "${PORTS[1]}"
+    is_refused "${PORTS[0]}"
+    apply
+    said 'nothing to do'
+    drop_in "$socket" '[Socket]' 'ListenStream=' "ListenStream=127.0.0.1:${PORTS[2]}"
+    apply
+    says "restarted $socket"
+    forwards "${PORTS[2]}"
+    apply
+    said 'nothing to do'
+    goes_on one
+}
+
 @test "apply: a run that was killed in the middle is made good by the next" {
     apply "$(rules "${PORTS[0]}")"
     open_and_going_on one "${PORTS[0]}"
