@@ -682,12 +682,28 @@ static int leave_old(struct work *work)
     return 0;
 }
 
+// Which services have not come up again; systemctl is quiet about it.
+static void tell_not_restarted(const struct work *work)
+{
+    struct systemd_units now = {.count = 0};
+    size_t count = pick(work, RESTART);
+
+    if (systemd_ask(&work->systemd, work->names, count, NULL, &now) == 0)
+        for (size_t i = 0; i < now.count; i++)
+            if (strcmp(now.unit[i].active, "active") != 0)
+                apply_say(work->request, "unable to restart %s: see `journalctl -u %s`",
+                          now.unit[i].name, now.unit[i].name);
+    systemd_units_free(&now);
+}
+
 static int enter_new(struct work *work)
 {
     bool started;
 
-    if (order(work, &work->systemd, "try-restart", RESTART) < 0)
+    if (order(work, &work->systemd, "try-restart", RESTART) < 0) {
+        tell_not_restarted(work);
         return -1;
+    }
     tell(work, RESTART, "restart", "restarted");
     if (order(work, &(struct systemd){.say = NULL}, "stop", HALT) == 0)
         tell_stopped(work, HALT);

@@ -25,7 +25,7 @@ name_of() {
 # write [OPTION...]: what is in $T/rinetd.conf, in mode $MODE, without --apply.
 write() {
     inside env --default-signal PATH="${FAKE:+$FAKE:}$PATH" "$GEN" -f systemd -m "${MODE:-wait}" -c "$T/rinetd.conf" \
-        -o "${FOLDER:-$UNITS}" -r "$RELAY" -u nobody "$@" 2>said
+        -o "${FOLDER:-$UNITS}" -r "$RELAY" -u "${RUN_AS:-nobody}" "$@" 2>said
 }
 
 # apply [LINE...]: --apply of these lines; $FLAGS as further options.
@@ -625,6 +625,29 @@ FAKE
     apply ''
     inside systemctl is-active rinetd-tcp-mine.service
     inside test -e "$UNITS/rinetd-tcp-mine.service"
+}
+
+@test "apply: a rule whose service cannot start does not keep the others from serving" {
+    local name
+
+    name=$(name_of "${PORTS[0]}")
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[1]}"
+    forwards "${PORTS[0]}"
+    drop_in "$name.service" '[Service]' 'ExecStartPre=/bin/false'
+    inside systemctl daemon-reload
+    applies_not 3 "$(rules "${PORTS[@]:0:2}")" 'deny 192.0.2.1'
+    says "unable to restart $name.service"
+    says 'put back what was there'
+    forwards "${PORTS[1]}"
+    inside rm -r "$UNITS/$name.service.d"
+    inside systemctl daemon-reload
+    apply
+    forwards "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    apply
+    said 'nothing to do'
+    goes_on one
 }
 
 @test "apply: a copy of a unit of ours, under another name, is its owner's" {
