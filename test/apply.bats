@@ -627,6 +627,84 @@ FAKE
     inside test -e "$UNITS/rinetd-tcp-mine.service"
 }
 
+# to_target ADDRESS PORT: a line.
+to_target() {
+    echo "$1 $2 127.0.0.1 $(port_of target)"
+}
+
+@test "apply: a listener at all addresses becomes one at a single address, and back" {
+    local mode port=${PORTS[0]}
+
+    for mode in wait nowait; do
+        MODE=$mode
+        apply "$(to_target 0.0.0.0 "$port")"
+        forwards "$port"
+        open_and_going_on one "$port"
+        apply "$(to_target 127.0.0.1 "$port")"
+        forwards "$port"
+        "$PEER" connect 127.0.0.2 "$port" refused
+        apply "$(to_target 0.0.0.0 "$port")"
+        forwards "$port"
+        [ "$("$PEER" connect 127.0.0.2 "$port" send:hello fin rest)" = hello ]
+        goes_on one
+        apply
+        said 'nothing to do'
+        apply ''
+        is_refused "$port"
+    done
+}
+
+@test "apply: :: beside 0.0.0.0 on one port comes and goes" {
+    local port=${PORTS[0]}
+
+    apply "$(to_target 0.0.0.0 "$port")"
+    open_and_going_on one "$port"
+    apply "$(to_target 0.0.0.0 "$port")" "$(to_target :: "$port")"
+    forwards "$port"
+    [ "$("$PEER" connect ::1 "$port" send:hello fin rest)" = hello ]
+    apply
+    said 'nothing to do'
+    apply "$(to_target 0.0.0.0 "$port")"
+    forwards "$port"
+    "$PEER" connect ::1 "$port" refused
+    goes_on one
+}
+
+@test "apply: another user: the next connection is served by him, open ones go on" {
+    local pool
+
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    pool=$(pool_of "${PORTS[0]}")
+    RUN_AS=daemon apply
+    said "changed $UNITS/$(name_of "${PORTS[0]}").service" \
+        "restarted $(name_of "${PORTS[0]}").service"
+    forwards "${PORTS[0]}"
+    [ "$(pool_of "${PORTS[0]}")" != "$pool" ]
+    inside pgrep -u daemon -P "$(pool_of "${PORTS[0]}")" >/dev/null
+    goes_on one
+}
+
+@test "apply: a folder that cannot be written: nothing is changed, and all serve on" {
+    local before
+
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[0]}"
+    before=$(everything)
+    inside mount --bind "$UNITS" "$UNITS"
+    inside mount -o remount,bind,ro "$UNITS"
+    applies_not 3 "$(deny_all "${PORTS[0]}")" "$(rules "${PORTS[2]}")"
+    says 'Read-only file system'
+    diff <(echo "$before") <(everything)
+    forwards "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    inside umount "$UNITS"
+    apply
+    is_denied "${PORTS[0]}"
+    is_refused "${PORTS[1]}"
+    goes_on one
+}
+
 @test "apply: a rule whose service cannot start does not keep the others from serving" {
     local name
 
