@@ -445,13 +445,17 @@ FAKE
     said 'nothing to do'
 }
 
+other_mode() {
+    if [ "$1" = wait ]; then echo nowait; else echo wait; fi
+}
+
 @test "apply: a signal in the middle acts when all is open again" {
-    local signal status mode=wait
+    local signal status mode='wait'
 
     apply "$(rules "${PORTS[@]:0:2}")"
     open_and_going_on one "${PORTS[0]}"
     for signal in INT TERM HUP PIPE; do
-        [ "$mode" = wait ] && mode=nowait || mode=wait
+        mode=$(other_mode "$mode")
         fake_systemctl <<<"case \$1 in stop) kill -$signal \$PPID ;; esac"
         status=0
         MODE=$mode write --apply || status=$?
@@ -477,7 +481,7 @@ not_all_served() {
 }
 
 @test "apply: wherever a run is killed, the next one makes it good" {
-    local point ports mode=wait killed=0
+    local point ports mode='wait' killed=0
 
     mapfile -t ports < <(free_ports 8)
     apply "$(rules "${ports[@]}")"
@@ -488,7 +492,7 @@ not_all_served() {
 echo >>$T/count
 [ "\$(wc -l <$T/count)" != $point ] || kill -KILL "\$PPID"
 FAKE
-        [ "$mode" = wait ] && mode=nowait || mode=wait
+        mode=$(other_mode "$mode")
         MODE=$mode write --apply || ((killed += 1))
         FAKE=
         MODE=$mode apply
@@ -507,7 +511,7 @@ FAKE
 case \$1 in daemon-reload) touch $T/there; until [ -e $T/go ]; do sleep 0.01; done ;; esac
 FAKE
     door
-    start first "${DOOR[@]}" env PATH="$FAKE:$PATH" "$GEN" -f systemd -c "$T/rinetd.conf" \
+    start first "${DOOR[@]}" env PATH="$T/fake:$PATH" "$GEN" -f systemd -c "$T/rinetd.conf" \
         -o "$UNITS" -r "$RELAY" -u nobody --apply
     wait_for or_over first test -e there
     rules "${PORTS[2]}" >second.conf
