@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -84,14 +83,6 @@ static bool has_suffix(const char *name, const char *suffix)
     size_t length = strlen(name), suffix_length = strlen(suffix);
 
     return length > suffix_length && strcmp(name + length - suffix_length, suffix) == 0;
-}
-
-static bool matches(const struct work *work, const char *name)
-{
-    for (const char *const *pattern = work->request->patterns; *pattern; pattern++)
-        if (fnmatch(*pattern, name, 0) == 0)
-            return true;
-    return false;
 }
 
 static bool same_file(const char *a, const char *b)
@@ -179,28 +170,38 @@ static const struct output_step *step_of(const struct work *work, const char *na
     return NULL;
 }
 
-// Whether the unit has been active since before its file was written, perhaps by one who did not
-// apply it.
-static bool is_older_than_file(const struct work *work, const struct systemd_unit *unit)
+// Whether the unit has been active since before PATH was written.
+static bool is_older(const struct systemd_unit *unit, const char *path)
 {
     struct timespec real, monotonic;
     struct stat status;
     int64_t age_us;
-    char *path;
-    int result;
 
-    if (asprintf(&path, "%s/%s", dir_of(work), unit->name) < 0)
+    if (stat(path, &status) < 0 || unit->since_us == 0)
         return false;
-    result = stat(path, &status);
-    free(path);
     clock_gettime(CLOCK_REALTIME, &real);
     clock_gettime(CLOCK_MONOTONIC, &monotonic);
     age_us = (int64_t)(real.tv_sec - status.st_mtim.tv_sec) * 1000000 +
              (real.tv_nsec - status.st_mtim.tv_nsec) / 1000;
-    if (result < 0 || age_us < 0 || unit->since_us == 0)
-        return false;
-    return (int64_t)monotonic.tv_sec * 1000000 + monotonic.tv_nsec / 1000 - age_us >
-           (int64_t)unit->since_us;
+    return age_us >= 0 && (int64_t)monotonic.tv_sec * 1000000 + monotonic.tv_nsec / 1000 - age_us >
+                              (int64_t)unit->since_us;
+}
+
+// Whether the unit has been active since before its file, or one that adds to it, was written,
+// perhaps by one who did not apply it.
+static bool is_older_than_files(const struct work *work, const struct systemd_unit *unit)
+{
+    char *path, *drop_ins = unit->drop_ins ? strdup(unit->drop_ins) : NULL, *rest = drop_ins;
+    bool older = false;
+
+    for (char *drop_in; (drop_in = strsep(&rest, " "));)
+        older |= is_older(unit, drop_in);
+    free(drop_ins);
+    if (asprintf(&path, "%s/%s", dir_of(work), unit->name) < 0)
+        return older;
+    older |= is_older(unit, path);
+    free(path);
+    return older;
 }
 
 // Whether what runs is not what the file will say. NeedDaemonReload would not tell: it is true
@@ -208,7 +209,7 @@ static bool is_older_than_file(const struct work *work, const struct systemd_uni
 static bool has_changed(const struct work *work, const struct systemd_unit *unit,
                         const struct item *item)
 {
-    return item->step->change != OUTPUT_SAME || is_older_than_file(work, unit);
+    return item->step->change != OUTPUT_SAME || is_older_than_files(work, unit);
 }
 
 // A unit that no file is planned for is ours to stop if its own file is gone from our folder.
@@ -239,6 +240,15 @@ static void decide_gone(const struct systemd_unit *unit, struct item *item)
         item->todo |= DISABLE;
 }
 
+// Whether it is not to be started at each boot, but could be: a template of the site's may have no
+// [Install]. What a generator wants is gone with the generator.
+static bool lacks_enabling(const struct work *work, const struct systemd_unit *unit)
+{
+    return !unit->file_state[0] || strcmp(unit->file_state, "disabled") == 0 ||
+           strcmp(unit->file_state, "generated") == 0 ||
+           (strcmp(unit->file_state, "enabled-runtime") == 0 && !is_below_run(dir_of(work)));
+}
+
 static void decide_socket(const struct work *work, const struct systemd_unit *unit,
                           struct item *item)
 {
@@ -252,7 +262,7 @@ static void decide_socket(const struct work *work, const struct systemd_unit *un
         item->todo |= START | (early ? STOP : HALT);
     if (item->todo)
         item->ours_to_undo = item->was_active || item->step->change != OUTPUT_SAME;
-    if (!unit->file_state[0] || strcmp(unit->file_state, "disabled") == 0)
+    if (lacks_enabling(work, unit))
         item->todo |= ENABLE;
 }
 
@@ -327,7 +337,7 @@ static bool add_dangling(const struct work *work, struct names *names)
     DIR *dir = good ? opendir(path) : NULL;
 
     while (dir && good && (entry = readdir(dir)))
-        if (matches(work, entry->d_name) && !step_of(work, entry->d_name) &&
+        if (work->request->is_ours(entry->d_name) && !step_of(work, entry->d_name) &&
             faccessat(dirfd(dir), entry->d_name, F_OK, 0) < 0 && errno == ENOENT)
             good = add_name(names, entry->d_name);
     if (dir)
@@ -348,15 +358,19 @@ static int look(struct work *work)
         good = add_name(&names, plan->step[i].name);
     if (good && add_dangling(work, &names))
         result = systemd_ask(&work->systemd, (const char *const *)names.name, names.count,
-                             work->request->patterns, &work->units);
+                             work->request->is_ours, &work->units);
     else
         fail(work, "apply", "the units");
     work->item = calloc(work->units.count + 1, sizeof *work->item);
     work->names = calloc(work->units.count + 1, sizeof *work->names);
     if (!work->item || !work->names)
         result = fail(work, "apply", "the units");
-    for (size_t i = plan->count; result == 0 && i < names.count; i++)
-        work->item[systemd_find(&work->units, names.name[i]) - work->units.unit].todo = DISABLE;
+    for (size_t i = plan->count; result == 0 && i < names.count; i++) {
+        const struct systemd_unit *unit = systemd_find(&work->units, names.name[i]);
+
+        if (unit)
+            work->item[unit - work->units.unit].todo = DISABLE;
+    }
     if (result == 0)
         decide(work);
     names_free(&names);
@@ -534,8 +548,25 @@ static int check_loaded(struct work *work, const struct systemd_units *now)
     return result;
 }
 
-// Looks at all units of the plan after systemd has read them: whether it has, and which services
-// run with other arguments than they now have.
+// What becomes of an active unit for which nothing was to be done, if systemd knows it otherwise
+// now.
+static void decide_again(const struct work *work, const struct systemd_unit *unit,
+                         struct item *item)
+{
+    struct item *service = partner(work, unit->name, ".socket", ".service");
+
+    if (item->socket && !(item->todo & START) && is_older_than_files(work, unit)) {
+        item->todo |= START | HALT;
+        if (service && service->wanted)
+            service->todo = HALT;
+    } else if (!item->socket && !item->todo &&
+               (is_older_than_files(work, unit) || !systemd_runs_its_command(unit))) {
+        item->todo |= RESTART;
+    }
+}
+
+// Looks at all units of the plan after systemd has read them: whether it has, and which of them go
+// on as they were before.
 static int look_again(struct work *work)
 {
     struct systemd_units now = {.count = 0};
@@ -550,11 +581,9 @@ static int look_again(struct work *work)
         result = check_loaded(work, &now);
     for (size_t i = 0; i < work->units.count; i++) {
         const struct systemd_unit *unit = systemd_find(&now, work->units.unit[i].name);
-        struct item *item = &work->item[i];
 
-        if (unit && item->wanted && !item->socket && !item->todo && systemd_is_active(unit) &&
-            !systemd_runs_its_command(unit))
-            item->todo |= RESTART;
+        if (unit && work->item[i].wanted && systemd_is_active(unit))
+            decide_again(work, unit, &work->item[i]);
     }
     systemd_units_free(&now);
     return result;
@@ -614,7 +643,7 @@ static int put_back(struct work *work)
                             !is_active(work, work->request->rival)))
         result = -1;
     if (result == 0)
-        apply_say(work->request, "put back what was there, and nothing has changed");
+        apply_say(work->request, "put back what was there: the files and sockets are as before");
     else
         apply_say(work->request, "not everything is as it was");
     return -1;
@@ -653,12 +682,28 @@ static int leave_old(struct work *work)
     return 0;
 }
 
+// Which services have not come up again; systemctl is quiet about it.
+static void tell_not_restarted(const struct work *work)
+{
+    struct systemd_units now = {.count = 0};
+    size_t count = pick(work, RESTART);
+
+    if (systemd_ask(&work->systemd, work->names, count, NULL, &now) == 0)
+        for (size_t i = 0; i < now.count; i++)
+            if (strcmp(now.unit[i].active, "active") != 0)
+                apply_say(work->request, "unable to restart %s: see `journalctl -u %s`",
+                          now.unit[i].name, now.unit[i].name);
+    systemd_units_free(&now);
+}
+
 static int enter_new(struct work *work)
 {
     bool started;
 
-    if (order(work, &work->systemd, "try-restart", RESTART) < 0)
+    if (order(work, &work->systemd, "try-restart", RESTART) < 0) {
+        tell_not_restarted(work);
         return -1;
+    }
     tell(work, RESTART, "restart", "restarted");
     if (order(work, &(struct systemd){.say = NULL}, "stop", HALT) == 0)
         tell_stopped(work, HALT);

@@ -27,8 +27,8 @@ struct apply_request {
     // Tells the user one thing: a line without its end, which may quote what others said.
     void (*say)(void *context, const char *line);
     void *context;
-    // For systemd: what units of ours are called, fnmatch(3) patterns up to a NULL.
-    const char *const *patterns;
+    // For systemd: whether a unit of this name can be one of ours.
+    bool (*is_ours)(const char *name);
     const char
         *rival; // and a unit that systemd stops for ours, to be started again on the way back
     // For xinetd: all rules of the plan's only file, and whether they are in wait mode.

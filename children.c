@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <limits.h>
 #include <netinet/tcp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_BYTES 16384
@@ -166,17 +168,66 @@ bool children_are_told(const char *arguments, const char *word)
     return false;
 }
 
-bool children_run_by(const char *arguments, const char *text, size_t size)
+// The value of "NAME = VALUE", a word, on a line of the entry of TEXT that AT is in. Returns
+// whether there is one.
+static bool find_value(const char *text, const char *at, const char *name, char value[PATH_MAX])
+{
+    const char *line = at;
+
+    while (line > text && *line != '{')
+        line--;
+    while ((line = strchr(line, '\n')) && line[1] != '}') {
+        size_t length = strlen(name);
+
+        line += 1 + strspn(line + 1, " \t");
+        if (strncmp(line, name, length) == 0 && strchr(" \t=", line[length]))
+            return sscanf(line + length, " = %4095s", value) == 1;
+    }
+    return false;
+}
+
+// Whether PID runs as USER, a name or a number; true where nobody can tell.
+static bool runs_as(pid_t pid, const char *user)
+{
+    const struct passwd *entry = getpwnam(user);
+    unsigned wanted = entry ? entry->pw_uid : (unsigned)strtoul(user, NULL, 10), uid = wanted;
+    char path[64], *status, *line;
+    size_t size;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    status = read_whole(path, &size);
+    line = status ? strstr(status, "\nUid:") : NULL;
+    if (line && sscanf(line, " Uid: %*u %u", &uid) != 1)
+        uid = wanted;
+    free(status);
+    return uid == wanted;
+}
+
+// Whether PID executes the file PROGRAM; true where nobody can tell.
+static bool executes(pid_t pid, const char *program)
+{
+    struct stat own, its;
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    return stat(path, &its) < 0 || stat(program, &own) < 0 ||
+           (its.st_dev == own.st_dev && its.st_ino == own.st_ino);
+}
+
+bool children_run_by(pid_t pid, const char *arguments, const char *text, size_t size)
 {
     size_t length = strlen(arguments);
-    char *line;
-    bool found;
+    char *line, value[PATH_MAX];
+    const char *found;
+    bool good;
 
     if (length == 0 || asprintf(&line, "= %.*s\n", (int)(length - 1), arguments) < 0)
         return false;
-    found = memmem(text, size, line, strlen(line)) != NULL;
+    found = memmem(text, size, line, strlen(line));
+    good = found && (!find_value(text, found, "user", value) || runs_as(pid, value)) &&
+           (!find_value(text, found, "server", value) || executes(pid, value));
     free(line);
-    return found;
+    return good;
 }
 
 // Whether TABLE, of proc_net(5) for TCP, has the socket INODE as a listening one.

@@ -31,7 +31,8 @@ bool children_are_told(const char *arguments, const char *word);
 // mode, but no relay of a single connection.
 bool children_listen(pid_t pid);
 
-// Whether the process, told ARGUMENTS, runs by a line "... = ARGUMENTS" of TEXT.
-bool children_run_by(const char *arguments, const char *text, size_t size);
+// Whether process PID, told ARGUMENTS, runs by an entry of TEXT, as xinetd.conf(5) has them: one
+// with a line "server_args = ARGUMENTS", and with its user and its program.
+bool children_run_by(pid_t pid, const char *arguments, const char *text, size_t size);
 
 #endif

@@ -12,9 +12,10 @@ struct command_result {
 };
 
 // Runs ARGV[0], looked for in PATH, with no standard input, the C locale and, as the rest, our
-// environment. Returns 0 when it has ended by itself, or -1 with errno: ETIMEDOUT where LIMIT_MS
-// milliseconds were not enough, ECANCELED where a signal ended it, or what kept it from starting.
-// Leaves SIGCHLD at its default.
+// environment; in a process group of its own, so that a key on the terminal does not reach it, and
+// with no signal blocked or ignored. Returns 0 when it has ended by itself, or -1 with errno:
+// ETIMEDOUT where LIMIT_MS milliseconds were not enough, ECANCELED where a signal ended it, or what
+// kept it from starting. Leaves SIGCHLD at its default.
 int command_run(char *const argv[], int limit_ms, struct command_result *result);
 
 #endif

@@ -30,6 +30,9 @@
 // systemd knows no word for "no limit" here either.
 #define SYSTEMD_MAX "1000000"
 
+// What the names of services begin with.
+#define PREFIX "rinetd-tcp-"
+
 #define KEYS_MAX 32
 
 struct key {
@@ -178,7 +181,46 @@ void emit_name(struct emit_rule *rule)
     for (char *p = address; *p; p++)
         if (!isalnum((unsigned char)*p) && *p != '.')
             *p = '_';
-    snprintf(rule->name, sizeof rule->name, "rinetd-tcp-%.45s-%u", address, rule->listener_port);
+    snprintf(rule->name, sizeof rule->name, PREFIX "%.45s-%u", address, rule->listener_port);
+}
+
+// Whether TEXT is an address as a name has it, with a zone where that is link-local.
+static bool is_address_part(const char *text, size_t length)
+{
+    char address[EMIT_NAME_MAX];
+    struct in6_addr bytes;
+
+    if (length >= sizeof address)
+        return false;
+    memcpy(address, text, length);
+    address[length] = '\0';
+    if (inet_pton(AF_INET, address, &bytes) == 1)
+        return true;
+    for (char *p = address; *p; p++)
+        if (*p == '_')
+            *p = ':';
+    for (char *end; inet_pton(AF_INET6, address, &bytes) != 1; *end = '\0')
+        if (strncmp(address, "fe", 2) != 0 || !strchr("89ab", address[2]) ||
+            !(end = strrchr(address, ':')))
+            return false;
+    return true;
+}
+
+bool emit_is_unit_name(const char *name)
+{
+    static const char *const ends[] = {".socket", ".service", "@.service"};
+    const char *start = name + strlen(PREFIX), *dash, *end;
+
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || !(dash = strchr(start, '-')) ||
+        !is_address_part(start, (size_t)(dash - start)))
+        return false;
+    end = dash + 1 + strspn(dash + 1, "0123456789");
+    if (dash[1] < '1' || dash[1] > '9' || strtoul(dash + 1, NULL, 10) > 65535)
+        return false;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (strcmp(end, ends[i]) == 0)
+            return true;
+    return false;
 }
 
 static void begin_argument(struct arguments *arguments)

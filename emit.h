@@ -83,6 +83,9 @@ int emit_entry(const struct emit_settings *settings, const struct conf *conf,
                const struct emit_rule *rule, struct text *text, struct emit_error *error);
 int emit_foot(const struct emit_settings *settings, struct text *text, struct emit_error *error);
 
+// Whether a file NAME of systemd's can be one that emit_socket_name() or emit_service_name() makes.
+bool emit_is_unit_name(const char *name);
+
 // Append the two units that systemd has of RULE; results as above.
 int emit_socket(const struct emit_settings *settings, const struct emit_rule *rule,
                 struct text *text, struct emit_error *error);

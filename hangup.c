@@ -150,7 +150,8 @@ static enum fate fate_of(const struct hangup *hangup, pid_t pid, const char *arg
     waits = children_listen(pid);
     if (!rule_of(hangup, arguments) || waits != hangup->request->wait)
         return waits ? LOSES_LISTENER : IS_KILLED;
-    return waits && !children_run_by(arguments, step->text, step->size) ? RUNS_BY_OLD_RULES : STAYS;
+    return waits && !children_run_by(pid, arguments, step->text, step->size) ? RUNS_BY_OLD_RULES
+                                                                             : STAYS;
 }
 
 // Whether processes of xinetd that listen where LISTENER says, up to a blank, are in LIST before
@@ -235,28 +236,40 @@ static void end_gone(const struct hangup *hangup)
     } while (count > 0 && now_ms() < until_ms);
 }
 
+// Sends the signal NUMBER, or 0, to those who serve on as they were told, and says so of those not
+// in TOLD, which it replaces.
+static void signal_old(const struct hangup *hangup, int number, struct children *told)
+{
+    struct children list = {0};
+
+    children_find(hangup->pid, &list);
+    for (size_t i = 0; i < list.count; i++) {
+        char *arguments = children_arguments(list.pid[i]);
+        bool old = arguments && fate_of(hangup, list.pid[i], arguments) == RUNS_BY_OLD_RULES &&
+                   kill(list.pid[i], number) == 0;
+
+        free(arguments);
+        if (!old)
+            list.pid[i] = 0;
+        else if (!children_have(told, list.pid[i]))
+            apply_say(hangup->request, "%s process %d, which has old rules; its connections go on",
+                      hangup->request->only_tell ? "would end" : "ending", (int)list.pid[i]);
+    }
+    free(told->pid);
+    *told = list;
+}
+
 // Ends those who would serve on as they were told, for long enough to find one just forked.
-static void end_old(struct hangup *hangup)
+static void end_old(const struct hangup *hangup)
 {
     int64_t until_ms = now_ms() + OLD_MS;
+    struct children told = {0};
 
     while (hangup->request->wait && now_ms() < until_ms) {
-        struct children list = {0};
-
-        children_find(hangup->pid, &list);
-        for (size_t i = 0; i < list.count; i++) {
-            char *arguments = children_arguments(list.pid[i]);
-
-            if (arguments && fate_of(hangup, list.pid[i], arguments) == RUNS_BY_OLD_RULES &&
-                kill(list.pid[i], SIGTERM) == 0)
-                apply_say(hangup->request,
-                          "ended process %d, which had old rules; its connections go on",
-                          (int)list.pid[i]);
-            free(arguments);
-        }
-        free(list.pid);
+        signal_old(hangup, SIGTERM, &told);
         wait_ms(LOOK_MS);
     }
+    free(told.pid);
 }
 
 // The numbers of xinetd's sockets.
@@ -413,15 +426,11 @@ static int reload(struct hangup *hangup)
 
 static int tell(const struct hangup *hangup)
 {
-    struct children list = {0};
-    size_t old;
+    struct children old = {0};
 
     warn_of_connections(hangup);
-    children_find(hangup->pid, &list);
-    old = signal_those(hangup, &list, RUNS_BY_OLD_RULES, 0, NULL);
-    free(list.pid);
-    if (old > 0)
-        apply_say(hangup->request, "would end processes with old rules: %zu", old);
+    signal_old(hangup, 0, &old);
+    free(old.pid);
     apply_say(hangup->request, "would reload xinetd, process %d", (int)hangup->pid);
     return 0;
 }

@@ -800,7 +800,7 @@ static bool has_old_rules(const struct launch_config *config, pid_t pid)
 
     for (size_t i = 0; arguments && i < config->count; i++)
         if (config->service[i].wait && children_are_told(arguments, config->service[i].listener))
-            old = !children_run_by(arguments, config->text, config->size);
+            old = !children_run_by(pid, arguments, config->text, config->size);
     free(arguments);
     return old;
 }

@@ -4,11 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "source.h"
@@ -17,6 +18,9 @@
 #define MARK_WITHIN 512
 
 #define TEMPORARY ".rinetd-gen.XXXXXX"
+
+#define STALE_S 3600 // nobody writes for so long
+#define LOOK_MS 20   // between two looks whether a lock is free
 
 static int write_all(int fd, const char *bytes, size_t size)
 {
@@ -180,14 +184,6 @@ static bool is_wanted(const struct output_file *files, size_t count, const char 
     return false;
 }
 
-static bool matches(const char *const *patterns, const char *name)
-{
-    for (; patterns && *patterns; patterns++)
-        if (fnmatch(*patterns, name, FNM_PERIOD) == 0)
-            return true;
-    return false;
-}
-
 static int compare_names(const void *a, const void *b)
 {
     const struct output_step *x = a, *y = b;
@@ -234,7 +230,7 @@ static int add_leftover(struct output_plan *plan, const char *name)
 }
 
 static int add_leftovers(struct output_plan *plan, const struct output_file *files, size_t count,
-                         const char *const *patterns)
+                         bool (*is_ours)(const char *name))
 {
     DIR *dir = opendir(plan->dir);
     const struct dirent *entry;
@@ -243,7 +239,7 @@ static int add_leftovers(struct output_plan *plan, const struct output_file *fil
     if (!dir)
         return -1;
     while (result == 0 && (errno = 0, entry = readdir(dir)))
-        if (matches(patterns, entry->d_name) && !is_wanted(files, count, entry->d_name))
+        if (is_ours(entry->d_name) && !is_wanted(files, count, entry->d_name))
             result = add_leftover(plan, entry->d_name);
     saved = errno;
     if (result == 0 && saved != 0)
@@ -255,8 +251,29 @@ static int add_leftovers(struct output_plan *plan, const struct output_file *fil
     return result;
 }
 
+int output_lock(struct output_plan *plan, const char *dir, int limit_ms)
+{
+    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000};
+
+    plan->lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    plan->locked = plan->lock >= 0;
+    for (int waited_ms = 0; plan->locked && flock(plan->lock, LOCK_EX | LOCK_NB) < 0;) {
+        plan->locked = errno == EWOULDBLOCK && waited_ms < limit_ms;
+        if (plan->locked) {
+            nanosleep(&look, NULL);
+            waited_ms += LOOK_MS;
+        } else {
+            int saved = errno;
+
+            close(plan->lock);
+            return saved == EWOULDBLOCK ? -1 : 0;
+        }
+    }
+    return 0;
+}
+
 int output_plan(struct output_plan *plan, const char *dir, const struct output_file *files,
-                size_t count, const char *const *leftovers)
+                size_t count, bool (*is_ours)(const char *name))
 {
     plan->dir = dir;
     for (size_t i = 0; i < count; i++) {
@@ -275,7 +292,24 @@ int output_plan(struct output_plan *plan, const char *dir, const struct output_f
         if (step->change != OUTPUT_REPLACED)
             source_free(&step->before); // nothing to be put back
     }
-    return leftovers ? add_leftovers(plan, files, count, leftovers) : 0;
+    return is_ours ? add_leftovers(plan, files, count, is_ours) : 0;
+}
+
+// Removes what one who was killed has left. What fails here is not worth a word.
+static void drop_stale(const struct output_plan *plan)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(plan->dir);
+    struct stat status;
+
+    while (dir && (entry = readdir(dir)))
+        if (strncmp(entry->d_name, TEMPORARY, strcspn(TEMPORARY, "X")) == 0 &&
+            strlen(entry->d_name) == strlen(TEMPORARY) &&
+            fstatat(dirfd(dir), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(status.st_mode) && (plan->locked || status.st_mtime < time(NULL) - STALE_S))
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
 }
 
 // Returns 0, or -1 with errno and the step in question in plan->failed.
@@ -307,6 +341,7 @@ int output_commit(struct output_plan *plan)
     const char *failed;
     int saved;
 
+    drop_stale(plan);
     if (commit_all(plan) == 0) {
         if (plan->changes > 0)
             sync_folder(plan->dir);
@@ -359,6 +394,8 @@ void output_plan_free(struct output_plan *plan)
         free(plan->step[i].name);
     }
     free(plan->step);
+    if (plan->locked)
+        close(plan->lock);
     memset(plan, 0, sizeof *plan);
 }
 

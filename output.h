@@ -47,22 +47,30 @@ struct output_plan {
     const char *dir;
     struct output_step *step; // the files in their order, then those to be removed, by name
     size_t count;
-    size_t changes;     // steps that are neither OUTPUT_SAME nor OUTPUT_FOREIGN
-    size_t foreign;     // files that are wanted where something else is
+    size_t changes; // steps that are neither OUTPUT_SAME nor OUTPUT_FOREIGN
+    size_t foreign; // files that are wanted where something else is
+    int lock;       // a descriptor, by output_lock(), if `locked`
+    bool locked;
     const char *failed; // after an error: the step's name, or NULL if it was DIR itself
 };
 
+// Keeps others who ask for it out of DIR until output_plan_free(), after waiting for them for at
+// most LIMIT_MS milliseconds. Returns 0, also where DIR cannot be read, or knows no locks; or -1
+// when they took longer.
+int output_lock(struct output_plan *plan, const char *dir, int limit_ms);
+
 // Finds out what it takes that DIR holds the COUNT FILEs, and none of ours besides: a regular file
-// with OUTPUT_MARK whose name matches one of LEFTOVERS, fnmatch(3) patterns up to a NULL, is to be
-// removed. Whatever else lies there is not looked at. DIR and the texts must stay valid. Returns 0,
-// or -1 with errno and PLAN->failed.
+// with OUTPUT_MARK whose name IS_OURS says is one that we make is to be removed; none if IS_OURS is
+// NULL. Whatever else lies there is not looked at. DIR and the texts must stay valid. Returns 0, or
+// -1 with errno and PLAN->failed.
 int output_plan(struct output_plan *plan, const char *dir, const struct output_file *files,
-                size_t count, const char *const *leftovers);
+                size_t count, bool (*is_ours)(const char *name));
 
 // Does it, where PLAN->foreign is 0: each new file has mode 0644 and comes by a temporary one with
 // a dot in its name, which xinetd and systemd pass over, fsync(2) and rename(2); no file changes
-// before all of them are on the disk. Returns 0, or -1 with errno and PLAN->failed, with the folder
-// as it was.
+// before all of them are on the disk. Temporary ones that nobody works on any more are removed:
+// under a lock these are all that are there, else those older than an hour. Returns 0, or -1 with
+// errno and PLAN->failed, with the folder as it was.
 int output_commit(struct output_plan *plan);
 
 // Puts back what output_commit() has changed. Returns 0, or -1 with errno and PLAN->failed, the

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@
 #define USER          "rinetd"
 #define WRAP_NAME     "rinetd-relay"
 #define USER_NAME_MAX 64
+#define LOCK_MS       5000 // for another one to be done with the folder
 
 enum { EXIT_CONVERTED = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
@@ -370,8 +372,6 @@ static int apply_xinetd(struct apply_request *request, const struct job *job)
     return result;
 }
 
-static const char *const unit_patterns[] = {"rinetd-tcp-*.socket", "rinetd-tcp-*.service", NULL};
-
 // Writes and has the superserver go by it, or tells only. Returns an exit status.
 static int apply(struct writing *writing)
 {
@@ -381,7 +381,7 @@ static int apply(struct writing *writing)
                                     .write = write_before,
                                     .say = say,
                                     .context = writing,
-                                    .patterns = unit_patterns,
+                                    .is_ours = emit_is_unit_name,
                                     .rival = "rinetd.service"};
     int result;
 
@@ -396,20 +396,56 @@ static int apply(struct writing *writing)
     return result == 0 ? EXIT_CONVERTED : EXIT_SYSTEM;
 }
 
+// Keeps away what would end us half way, with sockets closed that are about to be opened again. The
+// caller gives back the mask.
+static void hold_signals(sigset_t *mask)
+{
+    sigset_t held;
+
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGHUP);
+    sigaddset(&held, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &held, mask);
+}
+
+// Returns an exit status.
+static int plan_and_write(struct writing *writing)
+{
+    const struct job *job = writing->job;
+    bool units = job->settings.format == EMIT_SYSTEMD;
+    const char *dir = job->gen->output_dir;
+    sigset_t mask;
+    int status;
+
+    if (output_plan(&writing->plan, dir, job->entries.file, job->entries.count,
+                    units ? emit_is_unit_name : NULL) < 0)
+        return fail_in_folder(dir, writing->plan.failed);
+    if (writing->plan.foreign > 0)
+        return refuse_foreign(&writing->plan);
+    if (job->gen->check_only)
+        return apply(writing);
+    hold_signals(&mask);
+    status = job->gen->apply ? apply(writing) : write_all(writing);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    return status;
+}
+
 // Returns an exit status.
 static int write_folder(const struct job *job)
 {
-    const char *const *patterns = job->settings.format == EMIT_SYSTEMD ? unit_patterns : NULL;
     const char *dir = job->gen->output_dir;
     struct writing writing = {.job = job};
-    int status;
+    int status = EXIT_SYSTEM;
 
-    if (output_plan(&writing.plan, dir, job->entries.file, job->entries.count, patterns) < 0)
-        status = fail_in_folder(dir, writing.plan.failed);
-    else if (writing.plan.foreign > 0)
-        status = refuse_foreign(&writing.plan);
-    else
-        status = job->gen->apply ? apply(&writing) : write_all(&writing);
+    if (!job->gen->check_only && output_lock(&writing.plan, dir, LOCK_MS) < 0) {
+        fputs(PROGRAM ": another " PROGRAM " is at work in ", stderr);
+        print_path(dir, NULL);
+        putc('\n', stderr);
+    } else {
+        status = plan_and_write(&writing);
+    }
     output_plan_free(&writing.plan);
     return status;
 }

@@ -2,7 +2,6 @@
 #include "systemd.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,35 +183,26 @@ void systemd_units_free(struct systemd_units *units)
     for (size_t i = 0; i < units->count; i++) {
         free(units->unit[i].name);
         free(units->unit[i].fragment);
+        free(units->unit[i].drop_ins);
         free(units->unit[i].command);
     }
     free(units->unit);
     memset(units, 0, sizeof *units);
 }
 
-static bool is_ours(const char *name, const char *const *patterns)
-{
-    for (; *patterns; patterns++)
-        if (fnmatch(*patterns, name, 0) == 0)
-            return !strchr(name, '@');
-    return false;
-}
-
 // Adds the units that "list-units" has: one a line, the name first.
-static int add_listed(const struct systemd *systemd, const char *const *patterns,
+static int add_listed(const struct systemd *systemd, bool (*is_ours)(const char *name),
                       struct systemd_units *units)
 {
+    static const char words[] =
+        "list-units --no-pager --full --plain --no-legend --type=socket,service";
     struct command_result result = {.status = 0};
-    size_t count = 0;
-    int status;
+    int status = run_words(systemd, words, NULL, 0, &result);
 
-    while (patterns[count])
-        count++;
-    status = run_words(systemd, "list-units --no-pager --full --plain --no-legend", patterns, count,
-                       &result);
     for (char *line, *rest = result.out; status == 0 && (line = strsep(&rest, "\n"));) {
         line[strcspn(line, " ")] = '\0';
-        if (is_ours(line, patterns) && !systemd_find(units, line) && !add_unit(units, line))
+        if (is_ours(line) && !strchr(line, '@') && !systemd_find(units, line) &&
+            !add_unit(units, line))
             status = -1;
     }
     result_free(&result);
@@ -257,6 +247,8 @@ static bool take_property(struct systemd_unit *unit, const char *key, char *valu
         unit->since_us = strtoull(value, NULL, 10);
     else if (strcmp(key, "FragmentPath") == 0)
         return take_text(&unit->fragment, value);
+    else if (strcmp(key, "DropInPaths") == 0)
+        return take_text(&unit->drop_ins, value);
     else if (strcmp(key, "ExecStart") == 0)
         return take_command(unit, value);
     return true;
@@ -308,7 +300,7 @@ static int show(const struct systemd *systemd, struct systemd_units *units)
 {
     static const char words[] =
         "show --no-pager --property=Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,"
-        "MainPID,ActiveEnterTimestampMonotonic,FragmentPath,ExecStart";
+        "MainPID,ActiveEnterTimestampMonotonic,FragmentPath,DropInPaths,ExecStart";
     const char **names = calloc(units->count + 1, sizeof *names);
     struct command_result result = {.status = 0};
     int status = names ? 0 : -1;
@@ -330,12 +322,12 @@ static int show(const struct systemd *systemd, struct systemd_units *units)
 }
 
 int systemd_ask(const struct systemd *systemd, const char *const *names, size_t count,
-                const char *const *patterns, struct systemd_units *units)
+                bool (*is_ours)(const char *name), struct systemd_units *units)
 {
     for (size_t i = 0; i < count; i++)
         if (!strchr(names[i], '@') && !add_unit(units, names[i]))
             return -1;
-    if (patterns && add_listed(systemd, patterns, units) < 0)
+    if (is_ours && add_listed(systemd, is_ours, units) < 0)
         return -1;
     return show(systemd, units);
 }
@@ -362,6 +354,16 @@ static bool same_command(const char *command, const char *running, size_t size)
     }
 }
 
+static bool ends_in_command(const char *command, const char *running, size_t size)
+{
+    for (const char *word = command; word; word = strchr(word, ' ')) {
+        word += *word == ' ';
+        if (same_command(word, running, size))
+            return true;
+    }
+    return false;
+}
+
 bool systemd_runs_its_command(const struct systemd_unit *unit)
 {
     char path[64], *text;
@@ -379,7 +381,7 @@ bool systemd_runs_its_command(const struct systemd_unit *unit)
     size = text ? fread(text, 1, 1 << 20, file) : 0;
     fclose(file);
     if (size > 0)
-        same = same_command(unit->command, text, size - 1);
+        same = ends_in_command(unit->command, text, size - 1);
     free(text);
     return same;
 }

@@ -14,6 +14,7 @@ struct systemd_unit {
     char *name;
     char load[16], active[16], file_state[24];
     char *fragment;    // the file that it was read from
+    char *drop_ins;    // the files that it was read from besides, separated by blanks
     char *command;     // of a service: its arguments, as ExecStart has them in systemctl's output
     bool outdated;     // files have changed since the manager read them
     pid_t main_pid;    // of a running service
@@ -44,17 +45,17 @@ int systemd_order(const struct systemd *systemd, const char *verb, const char *c
 // was passed on.
 char *systemd_unit_path(const struct systemd *systemd);
 
-// Appends to UNITS what is known of the COUNT NAMES and of all units that are active or failed and
-// whose names match PATTERNS (fnmatch(3), up to a NULL); instances of templates excepted. One of
-// the names comes in any case. Returns 0, or -1 after a failure, which was passed on.
+// Appends to UNITS what is known of the COUNT NAMES, and of all sockets and services that are
+// active or failed and of whose names IS_OURS is true, unless it is NULL; templates excepted. One
+// of the names comes in any case. Returns 0, or -1 after a failure, which was passed on.
 int systemd_ask(const struct systemd *systemd, const char *const *names, size_t count,
-                const char *const *patterns, struct systemd_units *units);
+                bool (*is_ours)(const char *name), struct systemd_units *units);
 
 struct systemd_unit *systemd_find(const struct systemd_units *units, const char *name);
 void systemd_units_free(struct systemd_units *units);
 
 // Whether the running service does what its command line says now: false where it was started with
-// another one.
+// another one. It may have been started through a program that executes its own arguments: nice(1).
 bool systemd_runs_its_command(const struct systemd_unit *unit);
 
 // Whether the unit is active, or on its way.

@@ -24,8 +24,8 @@ name_of() {
 
 # write [OPTION...]: what is in $T/rinetd.conf, in mode $MODE, without --apply.
 write() {
-    inside env PATH="${FAKE:+$FAKE:}$PATH" "$GEN" -f systemd -m "${MODE:-wait}" -c "$T/rinetd.conf" \
-        -o "${FOLDER:-$UNITS}" -r "$RELAY" -u nobody "$@" 2>said
+    inside env --default-signal PATH="${FAKE:+$FAKE:}$PATH" "$GEN" -f systemd -m "${MODE:-wait}" -c "$T/rinetd.conf" \
+        -o "${FOLDER:-$UNITS}" -r "$RELAY" -u "${RUN_AS:-nobody}" "$@" 2>said
 }
 
 # apply [LINE...]: --apply of these lines; $FLAGS as further options.
@@ -149,6 +149,51 @@ is_denied() {
     apply ''
     is_refused "${PORTS[0]}"
     [ -z "$(inside find "$FOLDER" -name 'rinetd*')" ]
+}
+
+@test "apply: units that a generator had made are enabled for good" {
+    local units=/run/systemd/generator
+
+    inside mkdir -p /etc/systemd/system-generators
+    rules "${PORTS[0]}" >rinetd.conf
+    inside tee /etc/systemd/system-generators/rinetd-generator >/dev/null <<GENERATOR
+#!/bin/sh
+$GEN -f systemd -c $T/rinetd.conf -o \$1 -r $RELAY -u nobody
+mkdir \$1/sockets.target.wants
+ln -s ../$(name_of "${PORTS[0]}").socket \$1/sockets.target.wants
+GENERATOR
+    inside chmod 755 /etc/systemd/system-generators/rinetd-generator
+    inside systemctl daemon-reload
+    inside systemctl start "$(name_of "${PORTS[0]}").socket"
+    inside test -e "$units/$(name_of "${PORTS[0]}").socket"
+    open_and_going_on one "${PORTS[0]}"
+    apply
+    says "enabled $(name_of "${PORTS[0]}").socket"
+    forwards "${PORTS[0]}"
+    apply
+    said 'nothing to do'
+    inside rm /etc/systemd/system-generators/rinetd-generator
+    inside systemctl daemon-reload
+    [ "$(inside systemctl is-enabled "$(name_of "${PORTS[0]}").socket")" = enabled ]
+    inside systemctl stop "$(name_of "${PORTS[0]}").socket" "$(name_of "${PORTS[0]}").service"
+    inside systemctl start sockets.target
+    forwards "${PORTS[0]}"
+    goes_on one
+}
+
+@test "apply: what was enabled until the next boot alone is enabled for good" {
+    local socket
+
+    socket=$(name_of "${PORTS[0]}").socket
+    rules "${PORTS[0]}" >rinetd.conf
+    write
+    inside systemctl enable --runtime "$socket"
+    [ "$(inside systemctl is-enabled "$socket")" = enabled-runtime ]
+    apply
+    says "enabled $socket"
+    [ "$(inside systemctl is-enabled "$socket")" = enabled ]
+    apply
+    said 'nothing to do'
 }
 
 removed_rule() {
@@ -331,6 +376,58 @@ removed_rule() {
     said 'nothing to do'
 }
 
+# drop_in UNIT LINE...
+drop_in() {
+    inside mkdir -p "$UNITS/$1.d"
+    printf '%s\n' "${@:2}" | inside tee "$UNITS/$1.d/own.conf" >/dev/null
+}
+
+@test "apply: a command through another program is the same command" {
+    local service
+
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    service=$(name_of "${PORTS[0]}").service
+    drop_in "$service" '[Service]' 'ExecStart=' \
+        "$(inside sed -n "s|^ExecStart=|&$(command -v env) |p" "$UNITS/$service")"
+    inside systemctl daemon-reload
+    apply
+    said "restarted $service"
+    forwards "${PORTS[0]}"
+    apply
+    said 'nothing to do'
+    drop_in "$service" '[Service]' 'Environment=A=B'
+    apply
+    said "restarted $service"
+    forwards "${PORTS[0]}"
+    apply
+    said 'nothing to do'
+    goes_on one
+}
+
+@test "apply: what somebody has added to a socket is opened" {
+    local socket
+
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    socket=$(name_of "${PORTS[0]}").socket
+    drop_in "$socket" '[Socket]' 'ListenStream=' "ListenStream=127.0.0.1:${PORTS[1]}"
+    inside systemctl daemon-reload
+    apply
+    says "restarted $socket"
+    forwards "${PORTS[1]}"
+    is_refused "${PORTS[0]}"
+    apply
+    said 'nothing to do'
+    drop_in "$socket" '[Socket]' 'ListenStream=' "ListenStream=127.0.0.1:${PORTS[2]}"
+    apply
+    says "restarted $socket"
+    forwards "${PORTS[2]}"
+    apply
+    said 'nothing to do'
+    goes_on one
+}
+
 @test "apply: a run that was killed in the middle is made good by the next" {
     apply "$(rules "${PORTS[0]}")"
     open_and_going_on one "${PORTS[0]}"
@@ -346,6 +443,94 @@ FAKE
     goes_on one
     apply
     said 'nothing to do'
+}
+
+other_mode() {
+    if [ "$1" = wait ]; then echo nowait; else echo wait; fi
+}
+
+@test "apply: a signal in the middle acts when all is open again" {
+    local signal status mode='wait'
+
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[0]}"
+    for signal in INT TERM HUP PIPE; do
+        mode=$(other_mode "$mode")
+        fake_systemctl <<<"case \$1 in stop) kill -$signal \$PPID ;; esac"
+        status=0
+        MODE=$mode write --apply || status=$?
+        [ "$status" != 0 ]
+        says "restarted $(name_of "${PORTS[1]}").socket"
+        forwards "${PORTS[0]}"
+        forwards "${PORTS[1]}"
+        FAKE=
+        MODE=$mode apply
+        said 'nothing to do'
+    done
+    goes_on one
+}
+
+# not_all_served PORT...
+not_all_served() {
+    local port
+
+    for port; do
+        forwards "$port" 2>/dev/null || return 0
+    done
+    return 1
+}
+
+@test "apply: wherever a run is killed, the next one makes it good" {
+    local point ports mode='wait' killed=0
+
+    mapfile -t ports < <(free_ports 8)
+    apply "$(rules "${ports[@]}")"
+    open_and_going_on one "${ports[0]}"
+    for point in 1 2 3 4 5 6 7 8; do
+        rm -f count
+        fake_systemctl <<FAKE
+echo >>$T/count
+[ "\$(wc -l <$T/count)" != $point ] || kill -KILL "\$PPID"
+FAKE
+        mode=$(other_mode "$mode")
+        MODE=$mode write --apply || ((killed += 1))
+        FAKE=
+        MODE=$mode apply
+        run ! not_all_served "${ports[@]}"
+        MODE=$mode apply
+        said 'nothing to do'
+    done
+    [ "$killed" = 8 ]
+    goes_on one
+}
+
+@test "apply: two at once with other rules do not mix them" {
+    apply "$(rules "${PORTS[0]}")"
+    rules "${PORTS[1]}" >rinetd.conf
+    fake_systemctl <<FAKE
+case \$1 in daemon-reload) touch $T/there; until [ -e $T/go ]; do sleep 0.01; done ;; esac
+FAKE
+    door
+    start first "${DOOR[@]}" env PATH="$T/fake:$PATH" "$GEN" -f systemd -c "$T/rinetd.conf" \
+        -o "$UNITS" -r "$RELAY" -u nobody --apply
+    wait_for or_over first test -e there
+    rules "${PORTS[2]}" >second.conf
+    start second "${DOOR[@]}" "$GEN" -f systemd -c "$T/second.conf" -o "$UNITS" -r "$RELAY" \
+        -u nobody --apply
+    wait_for or_over second waits_for_folder
+    is_running second
+    touch go
+    finished first
+    finished second
+    is_refused "${PORTS[1]}"
+    forwards "${PORTS[2]}"
+    FAKE='' FLAGS="-c $T/second.conf" apply
+    said 'nothing to do'
+}
+
+# Two have it open.
+waits_for_folder() {
+    [ "$(inside sh -c 'readlink /proc/[0-9]*/fd/*' | grep -cx "$UNITS")" = 2 ]
 }
 
 @test "apply: sockets that somebody stopped, and services that failed, are started again" {
@@ -370,7 +555,7 @@ FAKE
     listen other 127.0.0.1 0 hold
     applies_not 3 "$(deny_all "${PORTS[0]}")" "$(rules "$(port_of other)" "${PORTS[1]}")"
     says "unable to start $(name_of "$(port_of other)").socket"
-    says 'put back what was there'
+    says 'put back what was there: the files and sockets are as before'
     diff <(echo "$before") <(files)
     forwards "${PORTS[0]}"
     is_refused "${PORTS[1]}"
@@ -444,6 +629,133 @@ FAKE
     apply ''
     inside systemctl is-active rinetd-tcp-mine.service
     inside test -e "$UNITS/rinetd-tcp-mine.service"
+}
+
+# to_target ADDRESS PORT: a line.
+to_target() {
+    echo "$1 $2 127.0.0.1 $(port_of target)"
+}
+
+@test "apply: a listener at all addresses becomes one at a single address, and back" {
+    local mode port=${PORTS[0]}
+
+    for mode in wait nowait; do
+        MODE=$mode
+        apply "$(to_target 0.0.0.0 "$port")"
+        forwards "$port"
+        open_and_going_on one "$port"
+        apply "$(to_target 127.0.0.1 "$port")"
+        forwards "$port"
+        "$PEER" connect 127.0.0.2 "$port" refused
+        apply "$(to_target 0.0.0.0 "$port")"
+        forwards "$port"
+        [ "$("$PEER" connect 127.0.0.2 "$port" send:hello fin rest)" = hello ]
+        goes_on one
+        apply
+        said 'nothing to do'
+        apply ''
+        is_refused "$port"
+    done
+}
+
+@test "apply: :: beside 0.0.0.0 on one port comes and goes" {
+    local port=${PORTS[0]}
+
+    apply "$(to_target 0.0.0.0 "$port")"
+    open_and_going_on one "$port"
+    apply "$(to_target 0.0.0.0 "$port")" "$(to_target :: "$port")"
+    forwards "$port"
+    [ "$("$PEER" connect ::1 "$port" send:hello fin rest)" = hello ]
+    apply
+    said 'nothing to do'
+    apply "$(to_target 0.0.0.0 "$port")"
+    forwards "$port"
+    "$PEER" connect ::1 "$port" refused
+    goes_on one
+}
+
+@test "apply: another user: the next connection is served by him, open ones go on" {
+    local pool
+
+    apply "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    pool=$(pool_of "${PORTS[0]}")
+    RUN_AS=daemon apply
+    said "changed $UNITS/$(name_of "${PORTS[0]}").service" \
+        "restarted $(name_of "${PORTS[0]}").service"
+    forwards "${PORTS[0]}"
+    [ "$(pool_of "${PORTS[0]}")" != "$pool" ]
+    inside pgrep -u daemon -P "$(pool_of "${PORTS[0]}")" >/dev/null
+    goes_on one
+}
+
+@test "apply: a folder that cannot be written: nothing is changed, and all serve on" {
+    local before
+
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[0]}"
+    before=$(everything)
+    inside mount --bind "$UNITS" "$UNITS"
+    inside mount -o remount,bind,ro "$UNITS"
+    applies_not 3 "$(deny_all "${PORTS[0]}")" "$(rules "${PORTS[2]}")"
+    says 'Read-only file system'
+    diff <(echo "$before") <(everything)
+    forwards "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    inside umount "$UNITS"
+    apply
+    is_denied "${PORTS[0]}"
+    is_refused "${PORTS[1]}"
+    goes_on one
+}
+
+@test "apply: a rule whose service cannot start does not keep the others from serving" {
+    local name
+
+    name=$(name_of "${PORTS[0]}")
+    apply "$(rules "${PORTS[@]:0:2}")"
+    open_and_going_on one "${PORTS[1]}"
+    forwards "${PORTS[0]}"
+    drop_in "$name.service" '[Service]' 'ExecStartPre=/bin/false'
+    inside systemctl daemon-reload
+    applies_not 3 "$(rules "${PORTS[@]:0:2}")" 'deny 192.0.2.1'
+    says "unable to restart $name.service"
+    says 'put back what was there'
+    forwards "${PORTS[1]}"
+    inside rm -r "$UNITS/$name.service.d"
+    inside systemctl daemon-reload
+    apply
+    forwards "${PORTS[0]}"
+    forwards "${PORTS[1]}"
+    apply
+    said 'nothing to do'
+    goes_on one
+}
+
+@test "apply: a copy of a unit of ours, under another name, is its owner's" {
+    local copy=$UNITS/rinetd-tcp-mycopy.service
+
+    apply "$(rules "${PORTS[0]}")"
+    inside sh -c "sed 's|^ExecStart=.*|ExecStart=/bin/sleep 1000|; s/^User=.*//
+        s/^StandardInput=.*//; s/^SystemCall.*//' $UNITS/$(name_of "${PORTS[0]}").service >$copy
+        systemctl daemon-reload && systemctl start rinetd-tcp-mycopy.service"
+    apply
+    said 'nothing to do'
+    apply ''
+    is_refused "${PORTS[0]}"
+    inside systemctl is-active rinetd-tcp-mycopy.service
+    inside test -e "$copy"
+}
+
+@test "apply: a link that leads nowhere and is called like an instance does no harm" {
+    local links=$UNITS/sockets.target.wants/rinetd-tcp-127.0.0.1-80@
+
+    inside mkdir -p "$UNITS/sockets.target.wants"
+    inside ln -s /nonexistent "${links}1.socket"
+    inside ln -s /nonexistent "$links.service"
+    apply "$(rules "${PORTS[0]}")"
+    forwards "${PORTS[0]}"
+    inside test -L "${links}1.socket"
 }
 
 @test "apply: a hundred rules, a change of each and their end take seconds" {

@@ -590,15 +590,15 @@ explained() {
 @test "-o: units of rules that are gone go, and nobody else's" {
     conf '127.0.0.1 1 203.0.113.1 80' '127.0.0.1 2 203.0.113.1 80'
     mkdir d
-    echo mine >d/rinetd-tcp-mine.socket
-    ln -s /dev/null d/rinetd-tcp-masked.socket
-    ln -s rinetd-tcp-127.0.0.1-1.socket d/rinetd-tcp-linked.socket
+    echo mine >d/rinetd-tcp-127.0.0.7-1.socket
+    ln -s /dev/null d/rinetd-tcp-127.0.0.6-1.socket
+    ln -s rinetd-tcp-127.0.0.1-1.socket d/rinetd-tcp-127.0.0.5-1.socket
     gen -f systemd -c conf -o d 2>/dev/null
     echo '# Made by rinetd-gen, and renamed' >d/theirs.socket
     conf '127.0.0.1 2 203.0.113.1 80'
     run_gen 0 -f systemd -c conf -o d
     [ "$(cd d && echo *)" = "rinetd-tcp-127.0.0.1-2.service rinetd-tcp-127.0.0.1-2.socket \
-rinetd-tcp-linked.socket rinetd-tcp-masked.socket rinetd-tcp-mine.socket theirs.socket" ]
+rinetd-tcp-127.0.0.5-1.socket rinetd-tcp-127.0.0.6-1.socket rinetd-tcp-127.0.0.7-1.socket theirs.socket" ]
     grep -qF 'rinetd-gen: removed d/rinetd-tcp-127.0.0.1-1.socket' <<<"$stderr"
     conf '127.0.0.1 3 203.0.113.1 80'
     ln -s /dev/null d/rinetd-tcp-127.0.0.1-3.socket
@@ -621,6 +621,36 @@ rinetd-tcp-linked.socket rinetd-tcp-masked.socket rinetd-tcp-mine.socket theirs.
     echo "includedir $T/d" >xinetd.conf
     start_xinetd xinetd.conf 1
     stop xinetd
+}
+
+@test "-o: what an interrupted run has left goes with the next one" {
+    mkdir d
+    touch d/.rinetd-gen.A1b2C3
+    conf '127.0.0.1 1 203.0.113.1 80'
+    run_gen 0 -c conf -o d
+    [ "$(ls -A d)" = rinetd ]
+}
+
+@test "-o: one at a time writes into a folder, and does not wait for ever" {
+    require flock
+    mkdir d
+    conf '127.0.0.1 1 203.0.113.1 80'
+    start other flock d "$PEER" serve --port-file="$T/port" 127.0.0.1 0 cat
+    wait_for or_over other test -s port
+    run_gen 3 -c conf -o d
+    [[ $stderr == *"another rinetd-gen is at work in d"* ]]
+    [ -z "$(ls -A d)" ]
+    stop other
+    run_gen 0 -c conf -o d
+}
+
+@test "-o: a folder that can be written and not read" {
+    mkdir -m 300 d
+    conf '127.0.0.1 1 203.0.113.1 80'
+    [ "$(id -u)" != 0 ] || chown nobody d
+    as_user "$(user_for_relay)" "$GEN" -c conf -o d 2>/dev/null
+    chmod 700 d
+    [ "$(ls -A d)" = rinetd ]
 }
 
 # --- the log file

@@ -19,7 +19,8 @@ setup() {
 
 # write [OPTION...]: what is in rinetd.conf, in mode $MODE, without --apply.
 write() {
-    "$GEN" -m "${MODE:-nowait}" -c rinetd.conf -o "${FOLDER:-d}" -r "$RELAY" -u nobody "$@" 2>said
+    "$GEN" -m "${MODE:-nowait}" -c rinetd.conf -o "${FOLDER:-d}" -r "${PROGRAM:-$RELAY}" \
+        -u "${RUN_AS:-nobody}" "$@" 2>said
 }
 
 # apply [LINE...]: --apply of these lines, with the log; $FLAGS as further options.
@@ -33,7 +34,8 @@ apply() {
 applies_not() {
     local status=0
 
-    apply "${@:2}" >/dev/null || status=3
+    printf '%s\n' "logfile $T/log" "${@:2}" >rinetd.conf
+    write --apply || status=$?
     [ "$status" = "$1" ] || { echo "status $status, expected $1" && cat said && return 1; }
 }
 
@@ -89,11 +91,65 @@ is_denied() {
     apply "$(rules "${PORTS[0]}")" 'deny 127.*' "$(rules "${PORTS[1]}")"
     is_denied "${PORTS[0]}"
     forwards "${PORTS[1]}"
-    [ "$(grep -c 'ended process' said)" = 1 ]
+    [ "$(grep -c 'ending process' said)" = 1 ]
     goes_on one
     goes_on two
     apply
-    run ! grep -E 'ended process|changed' said
+    run ! grep -E 'ending process|changed' said
+}
+
+@test "apply: with -n the same is said of whom it would end as without" {
+    for MODE in nowait wait; do
+        up "$(rules "${PORTS[@]:0:2}")"
+        open_client one "${PORTS[0]}" closed
+        open_client two "${PORTS[1]}" closed
+        FLAGS=-n apply "$(rules "${PORTS[0]}")" 'deny 127.*'
+        ended <said | sed 's/would end process/ending process/; s/this would end/ending/' >told
+        apply
+        diff told <(ended <said)
+        [ "$(wc -l <told)" = 1 ]
+        stop one || true
+        stop two || true
+        stop xinetd
+    done
+}
+
+ended() {
+    grep -E 'process .* old rules|connections? to'
+}
+
+first_process() {
+    pgrep -P "$(cat xinetd.number)"
+}
+
+is_gone() {
+    ! kill -0 "$1" 2>/dev/null
+}
+
+@test "apply: another user, or another relay, and the first process is not the old one" {
+    local old uid
+
+    MODE="wait"
+    up "$(rules "${PORTS[0]}")"
+    open_and_going_on one "${PORTS[0]}"
+    old=$(first_process)
+    RUN_AS=daemon apply
+    says "ending process $old, which has old rules"
+    wait_for is_gone "$old"
+    open_and_going_on two "${PORTS[0]}"
+    old=$(first_process)
+    uid=$(sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$old/status")
+    [ "$uid" = "$(id -u daemon)" ]
+    cp "$RELAY" relay
+    RUN_AS=daemon PROGRAM=$T/relay apply
+    says "ending process $old, which has old rules"
+    wait_for is_gone "$old"
+    forwards "${PORTS[0]}"
+    [ "$(readlink "/proc/$(first_process)/exe")" = "$T/relay" ]
+    goes_on one
+    goes_on two
+    RUN_AS=daemon PROGRAM=$T/relay apply
+    run ! grep 'ending process' said
 }
 
 @test "apply: a rule that is gone in wait mode: its connections go on" {

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "test.h"
 
@@ -54,6 +56,22 @@ static void test_words(void)
             "no input, and an environment for programs");
 }
 
+static void test_signals(void)
+{
+    sigset_t blocked, before;
+    char own[32];
+
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigprocmask(SIG_BLOCK, &blocked, &before);
+    test_ok(run("kill $$; sleep 10", 10000) == ECANCELED, "signals are not blocked");
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    snprintf(own, sizeof own, "%d\n", (int)getpgrp());
+    test_ok(run("cut -d ' ' -f 5 /proc/$$/stat", 10000) == 0 && strtol(result.out, NULL, 10) > 0 &&
+                strcmp(result.out, own) != 0,
+            "a process group of its own");
+}
+
 static void test_ends(void)
 {
     char missing[] = "/no/such/program", *argv[] = {missing, NULL};
@@ -78,6 +96,7 @@ int main(void)
     setenv("LC_ALL", "C.UTF-8", 1);
     signal(SIGCHLD, SIG_IGN);
     test_words();
+    test_signals();
     test_ends();
     free(result.out);
     free(result.err);

@@ -293,6 +293,50 @@ static void test_names(void)
     test_ok(strcmp(name, "rinetd-tcp-__1-80.service") == 0, "the name of a service");
 }
 
+static void test_unit_names(void)
+{
+    static const char *const addresses[] = {"0.0.0.0",     "192.0.2.255", "::",      "::1",
+                                            "2001:db8::1", "fe80::1",     "fe80::1", "ff02::1"};
+    static const char *const others[] = {"rinetd-tcp-mycopy.service",
+                                         "rinetd-tcp-127.0.0.1.socket",
+                                         "rinetd-tcp-127.0.0.1-80-copy.service",
+                                         "rinetd-tcp-127.0.0.1-copy-80.service",
+                                         "rinetd-tcp-127.0.0.1-080.service",
+                                         "rinetd-tcp-127.0.0.1-65536.service",
+                                         "rinetd-tcp-127.0.0.1-99999999999999999999.service",
+                                         "rinetd-tcp-127.0.0.1-80@.socket",
+                                         "rinetd-tcp-127.0.0.1-80@1.service",
+                                         "rinetd-tcp-127.0.0.1-.socket",
+                                         "rinetd-tcp-127.1-80.socket",
+                                         "rinetd-tcp--80.socket",
+                                         "rinetd-tcp-_-80.socket",
+                                         "rinetd-tcp-cafe-80.socket",
+                                         "rinetd-tcp-__1_lo-80.socket",
+                                         "rinetd-udp-127.0.0.1-80.socket",
+                                         "rinetd-tcp-127.0.0.1-80.timer",
+                                         "rinetd-tcp-127.0.0.1-80",
+                                         "rinetd.service",
+                                         ""};
+    struct emit_settings settings = standard;
+    struct emit_rule rule = {.listener_port = 65535};
+    char name[EMIT_FILE_MAX];
+
+    for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
+        host_address(addresses[i], 0, &rule.listener);
+        if (strncmp(addresses[i], "fe80", 4) == 0)
+            rule.listener.in6.sin6_scope_id = i % 2;
+        emit_name(&rule);
+        emit_socket_name(&rule, name);
+        test_ok(emit_is_unit_name(name), "a name of ours: %s", name);
+        settings.wait = i % 2;
+        emit_service_name(&settings, &rule, name);
+        test_ok(emit_is_unit_name(name), "a name of ours: %s", name);
+    }
+    test_ok(emit_is_unit_name("rinetd-tcp-fe80__1_br_eth0.7-80.socket"), "a zone of several parts");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        test_ok(!emit_is_unit_name(others[i]), "not a name of ours: %s", others[i]);
+}
+
 // One pattern for each argument that the kernel takes, and one that it does not.
 static void test_arguments(void)
 {
@@ -356,6 +400,7 @@ int main(void)
     test_longest_line();
     test_arguments();
     test_names();
+    test_unit_names();
     test_templates();
     test_head();
     return test_end();

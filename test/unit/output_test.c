@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,11 @@
 #define NEW   OUTPUT_MARK "\nnew\n"
 #define OTHER "somebody else's\n"
 
-static const char *const leftovers[] = {"ours-*.socket", "ours-*.service", NULL};
+static bool is_ours(const char *name)
+{
+    return fnmatch("ours-*.socket", name, 0) == 0 || fnmatch("ours-*.service", name, 0) == 0;
+}
+
 static char folder[4096];
 
 static const char *in_folder(const char *name)
@@ -137,7 +142,7 @@ static void test_plan(void)
     struct stat status;
 
     put_all();
-    test_ok(output_plan(&plan, folder, files, 3, leftovers) == 0, "plan: made");
+    test_ok(output_plan(&plan, folder, files, 3, is_ours) == 0, "plan: made");
     test_ok(change_of(&plan, "ours-same.socket") == OUTPUT_SAME, "plan: the same");
     test_ok(change_of(&plan, "ours-old.socket") == OUTPUT_REPLACED, "plan: another text");
     test_ok(change_of(&plan, "ours-new.socket") == OUTPUT_CREATED, "plan: a new one");
@@ -172,7 +177,7 @@ static void test_foreign(void)
         const struct output_file files[] = {file(names[i], NEW), file("ours-new.socket", NEW)};
         struct output_plan plan = {.count = 0};
 
-        test_ok(output_plan(&plan, folder, files, 2, leftovers) == 0 && plan.foreign == 1 &&
+        test_ok(output_plan(&plan, folder, files, 2, is_ours) == 0 && plan.foreign == 1 &&
                     change_of(&plan, names[i]) == OUTPUT_FOREIGN,
                 "foreign: %s", names[i]);
         output_plan_free(&plan);
@@ -186,10 +191,10 @@ static void test_what_fails(void)
     char moved[8192];
 
     put_all();
-    test_ok(output_plan(&plan, "/no/such/folder", files, 2, leftovers) == -1 && errno == ENOENT,
+    test_ok(output_plan(&plan, "/no/such/folder", files, 2, is_ours) == -1 && errno == ENOENT,
             "failure: no folder");
     output_plan_free(&plan);
-    output_plan(&plan, folder, files, 2, leftovers);
+    output_plan(&plan, folder, files, 2, is_ours);
     // A folder in the place of the second file, once the first one has been replaced.
     mkdir(in_folder("ours-new.socket"), 0755);
     test_ok(output_commit(&plan) == -1 && errno == EISDIR && plan.failed &&
@@ -198,7 +203,7 @@ static void test_what_fails(void)
     rmdir(in_folder("ours-new.socket"));
     test_ok(is_as_put(), "failure: what was done is undone");
     output_plan_free(&plan);
-    output_plan(&plan, folder, files, 2, leftovers);
+    output_plan(&plan, folder, files, 2, is_ours);
     snprintf(moved, sizeof moved, "%s.moved", folder);
     if (rename(folder, moved) < 0)
         perror(moved);
@@ -225,7 +230,7 @@ static void test_no_room(void)
         files[i] = file(names[i], i == 5 ? big : NEW);
     }
     files[0].name = "ours-old.socket";
-    output_plan(&plan, folder, files, 10, leftovers);
+    output_plan(&plan, folder, files, 10, is_ours);
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &limit);
     small.rlim_max = limit.rlim_max;
@@ -240,12 +245,59 @@ static void test_no_room(void)
     output_plan_free(&plan);
 }
 
+static void put_stale(void)
+{
+    const struct timespec times[] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+
+    put_all();
+    put(".rinetd-gen.oLdOlD", OLD, 0600);
+    put(".rinetd-gen.nEwNeW", OLD, 0600);
+    put(".rinetd-gen.toolong", OTHER, 0600);
+    put(".other-gen.nEwNeW", OTHER, 0600);
+    if (utimensat(AT_FDCWD, in_folder(".rinetd-gen.oLdOlD"), times, 0) < 0 ||
+        mkdir(in_folder(".rinetd-gen.folder"), 0700) < 0)
+        perror(folder);
+}
+
+static void test_stale(void)
+{
+    struct output_plan plan = {.count = 0};
+
+    for (int locked = 0; locked < 2; locked++) {
+        put_stale();
+        if (locked)
+            output_lock(&plan, folder, 0);
+        test_ok(output_plan(&plan, folder, NULL, 0, NULL) == 0 && output_commit(&plan) == 0 &&
+                    holds(".rinetd-gen.oLdOlD", NULL) &&
+                    holds(".rinetd-gen.nEwNeW", locked ? NULL : OLD) &&
+                    holds(".rinetd-gen.toolong", OTHER) && holds(".other-gen.nEwNeW", OTHER) &&
+                    files_in_folder() == (locked ? 13 : 14),
+                "stale: removed, %s a lock", locked ? "with" : "without");
+        output_plan_free(&plan);
+    }
+}
+
+static void test_lock(void)
+{
+    struct output_plan plan = {.count = 0}, second = {.count = 0};
+
+    fresh_folder();
+    test_ok(output_lock(&plan, folder, 0) == 0 && plan.locked, "lock: taken");
+    test_ok(output_lock(&second, folder, 100) == -1 && !second.locked, "lock: not by two");
+    output_plan_free(&plan);
+    test_ok(output_lock(&second, folder, 0) == 0 && second.locked, "lock: free again");
+    output_plan_free(&second);
+    test_ok(output_lock(&plan, "/no/such/folder", 0) == 0 && !plan.locked, "lock: no folder");
+}
+
 int main(void)
 {
     test_plan();
     test_foreign();
     test_what_fails();
     test_no_room();
+    test_stale();
+    test_lock();
     fresh_folder();
     rmdir(folder);
     return test_end();
