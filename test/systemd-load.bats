@@ -42,6 +42,7 @@ has_entries() {
     [ "$(journal -t rinetd-relay -o cat --output-fields=RESULT "RESULT=$1" | wc -l)" = "$2" ]
 }
 
+# bats test_tags=slow
 @test "2000 connections in a row" {
     in_both_modes many
 }
@@ -56,6 +57,7 @@ at_once() {
     stop target
 }
 
+# bats test_tags=slow
 @test "200 connections at once, and again" {
     in_both_modes at_once
 }
