@@ -21,14 +21,39 @@
 #define FULL_MS       5000  // how often it is looked whether there is room again
 #define OTHERS_MAX    256   // descriptors below it are looked at for further copies of the listener
 
+struct timer {
+    bool set;
+    int64_t at_ms;
+};
+
 struct pool {
     struct worker_pool base;
-    // In milliseconds of the clock; 0: not set.
-    int64_t fork_at, stuck_at, crashed_at, full_at;
+    struct board board;
+    struct timer fork;  // no worker is started before
+    struct timer stuck; // a connection that still waits then needs one more worker
+    struct timer calm;  // a crash after it is the first again
+    struct timer full; // set: it was told that max is reached; whether there is room is looked then
     int64_t crash_pause;
     bool fork_failed;
-    bool full; // it was told that max is reached
 };
+
+static void set_timer(struct timer *timer, int64_t ms)
+{
+    *timer = (struct timer){.set = true, .at_ms = board_now_ms() + ms};
+}
+
+static bool is_due(const struct timer *timer)
+{
+    return timer->set && board_now_ms() >= timer->at_ms;
+}
+
+static void take_sooner(int64_t *ms, const struct timer *timer)
+{
+    int64_t left = timer->at_ms - board_now_ms();
+
+    if (timer->set && left < *ms)
+        *ms = left > 0 ? left : 0;
+}
 
 enum role { ROLE_FIRST, ROLE_WORKER };
 
@@ -36,7 +61,7 @@ enum role { ROLE_FIRST, ROLE_WORKER };
 static enum role start_workers(struct pool *pool, unsigned count)
 {
     while (count-- > 0) {
-        struct board_slot *slot = board_take(pool->base.board);
+        struct board_slot *slot = board_take(&pool->board);
         pid_t pid;
 
         if (!slot)
@@ -49,15 +74,15 @@ static enum role start_workers(struct pool *pool, unsigned count)
         if (pid < 0) {
             int error = errno;
 
-            board_free(pool->base.board, slot);
-            pool->fork_at = board_now_ms() + FORK_MS;
+            board_free(&pool->board, slot);
+            set_timer(&pool->fork, FORK_MS);
             if (!pool->fork_failed)
                 pool->base.request->tell("unable to start a worker: %s; trying again",
                                          strerror(error));
             pool->fork_failed = true;
             return ROLE_FIRST;
         }
-        slot->pid = pid;
+        board_hire(&pool->board, slot, pid);
         pool->fork_failed = false;
     }
     return ROLE_FIRST;
@@ -65,14 +90,12 @@ static enum role start_workers(struct pool *pool, unsigned count)
 
 static void note_crash(struct pool *pool)
 {
-    int64_t now = board_now_ms();
-
-    if (pool->crashed_at == 0 || now - pool->crashed_at > CALM_MS)
+    if (!pool->calm.set || is_due(&pool->calm))
         pool->crash_pause = CRASH_MS;
     else if (pool->crash_pause < CRASH_MOST_MS)
         pool->crash_pause *= 2;
-    pool->crashed_at = now;
-    pool->fork_at = now + pool->crash_pause;
+    set_timer(&pool->calm, CALM_MS);
+    set_timer(&pool->fork, pool->crash_pause);
 }
 
 static void reap(struct pool *pool)
@@ -82,7 +105,7 @@ static void reap(struct pool *pool)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct board_slot *slot = board_find(pool->base.board, pid);
+        struct board_slot *slot = board_find(&pool->board, pid);
 
         if (!slot)
             continue;
@@ -95,89 +118,90 @@ static void reap(struct pool *pool)
         // One that could not even begin is no better.
         crashed |= slot->fate != BOARD_GIVEN && (status != 0 || slot->state == BOARD_STARTING);
         if (slot->state == BOARD_BUSY)
-            pool->base.board->moved_ms = board_now_ms();
-        board_free(pool->base.board, slot);
+            board_move(&pool->board);
+        board_free(&pool->board, slot);
         // It may have been woken for a connection, and not have accepted it.
-        pool->stuck_at = board_now_ms() + STUCK_MS;
+        set_timer(&pool->stuck, STUCK_MS);
     }
-    if (crashed && !pool->base.board->closing)
+    if (crashed && !pool->board.shared->closing)
         note_crash(pool);
 }
 
-// Whether max is reached and somebody waits; tells it once until there is clearly room again.
+// Tells once that max is reached and somebody waits, until there is clearly room again.
 static void note_full(struct pool *pool, const struct board_counts *counts)
 {
-    bool all_busy = counts->workers == pool->base.board->max && counts->idle == 0;
-    int64_t now = board_now_ms();
+    unsigned max = pool->board.max;
 
-    if (pool->full && now >= pool->full_at) {
-        pool->full = counts->busy > pool->base.board->max - pool->base.board->max / 4 - 1;
-        pool->full_at = now + FULL_MS;
-    } else if (all_busy && !pool->full && worker_is_readable(pool->base.listener)) {
-        pool->base.request->tell(
-            "%u connections are open, which is --max: more wait until one of them "
-            "has ended",
-            pool->base.board->max);
-        pool->full = true;
-        pool->full_at = now + FULL_MS;
+    if (is_due(&pool->full)) {
+        if (counts->busy > max - max / 4 - 1)
+            set_timer(&pool->full, FULL_MS);
+        else
+            pool->full.set = false;
+    } else if (!pool->full.set && board_is_full(&pool->board, counts) &&
+               worker_is_readable(pool->base.listener)) {
+        pool->base.request->tell("%u connections are open, which is --max: more wait until one of "
+                                 "them has ended",
+                                 max);
+        set_timer(&pool->full, FULL_MS);
     }
-    pool->base.board->least =
-        counts->workers < pool->base.board->max ? BOARD_LEAST_IDLE : !pool->full;
+    pool->board.shared->least = counts->workers < max ? BOARD_LEAST_IDLE : !pool->full.set;
 }
 
 // Starts what is missing; one more where a connection waits in spite of idle workers.
 static enum role adjust(struct pool *pool, bool poked, struct board_counts *counts)
 {
-    int64_t now = board_now_ms();
     unsigned missing;
-    bool stuck = pool->stuck_at && now >= pool->stuck_at;
+    bool stuck = is_due(&pool->stuck);
 
-    board_count(pool->base.board, counts);
-    missing = board_missing(pool->base.board, counts);
+    board_count(&pool->board, counts);
+    missing = board_missing(&pool->board, counts);
     if (stuck)
-        pool->stuck_at = 0;
-    if (missing == 0 && counts->workers < pool->base.board->max && counts->idle > 0) {
+        pool->stuck.set = false;
+    if (missing == 0 && counts->workers < pool->board.max && counts->idle > 0) {
         if (stuck && worker_is_readable(pool->base.listener))
             missing = 1;
-        else if (poked && !pool->stuck_at && worker_is_readable(pool->base.listener))
-            pool->stuck_at = now + STUCK_MS;
+        else if (poked && !pool->stuck.set && worker_is_readable(pool->base.listener))
+            set_timer(&pool->stuck, STUCK_MS);
     }
-    if (now >= pool->fork_at) {
-        pool->fork_at = 0;
+    if (!pool->fork.set || is_due(&pool->fork)) {
+        pool->fork.set = false;
         if (missing > 0 && start_workers(pool, missing) == ROLE_WORKER)
             return ROLE_WORKER;
-        board_count(pool->base.board, counts);
+        board_count(&pool->board, counts);
     }
     note_full(pool, counts);
     return ROLE_FIRST;
 }
 
+// How long until it is over if no connection comes, which takes its time anew with each.
+static int64_t time_left(const struct pool *pool, const struct board_counts *counts)
+{
+    int64_t linger_ms = pool->base.request->linger_ms;
+
+    return counts->busy > 0 ? linger_ms : linger_ms - board_quiet_ms(&pool->board);
+}
+
 // How long nothing will have to be done by itself.
 static int64_t idle_time(const struct pool *pool, const struct board_counts *counts)
 {
-    int64_t now = board_now_ms(), next = now + pool->base.request->linger_ms;
+    int64_t ms = time_left(pool, counts);
 
-    if (counts->busy == 0)
-        next = pool->base.board->moved_ms + pool->base.request->linger_ms;
-    if (pool->full && pool->full_at < next)
-        next = pool->full_at;
-    if (pool->stuck_at && pool->stuck_at < next)
-        next = pool->stuck_at;
-    if (pool->fork_at && pool->fork_at < next)
-        next = pool->fork_at;
-    return next > now ? next - now : 0;
+    take_sooner(&ms, &pool->full);
+    take_sooner(&ms, &pool->stuck);
+    take_sooner(&ms, &pool->fork);
+    return ms > 0 ? ms : 0;
 }
 
 // Returns whether a worker poked.
 static bool wait_for_news(const struct pool *pool, const struct board_counts *counts)
 {
-    bool all_busy = counts->workers == pool->base.board->max && counts->idle == 0;
     int64_t ms = idle_time(pool, counts);
     struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    bool full = board_is_full(&pool->board, counts);
     struct pollfd entries[2] = {
         {.fd = pool->base.poke, .events = POLLIN},
         // Who comes now waits, and that is to be told.
-        {.fd = all_busy && !pool->full ? pool->base.listener : -1, .events = POLLIN},
+        {.fd = full && !pool->full.set ? pool->base.listener : -1, .events = POLLIN},
     };
     uint64_t pokes;
 
@@ -188,43 +212,57 @@ static bool wait_for_news(const struct pool *pool, const struct board_counts *co
 
 static bool is_over(const struct pool *pool, const struct board_counts *counts)
 {
-    return worker_stop_requested || pool->base.board->broken ||
-           (counts->busy == 0 &&
-            board_now_ms() - pool->base.board->moved_ms >= pool->base.request->linger_ms);
+    return worker_stop_requested || pool->board.shared->broken || time_left(pool, counts) <= 0;
 }
 
-// Signals every worker that is not another program by now, and waits until none has the listener.
+// Signals every worker that is not another program by now.
+static void tell_workers(const struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->board.used; i++) {
+        int undecided = BOARD_UNDECIDED;
+
+        if (pool->board.pids[i] != 0 &&
+            atomic_compare_exchange_strong(&pool->board.shared->slots[i].fate, &undecided,
+                                           BOARD_TOLD))
+            kill(pool->board.pids[i], SIGUSR1);
+    }
+}
+
+static bool is_listener_held(const struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->board.used; i++) {
+        const struct board_slot *slot = &pool->board.shared->slots[i];
+
+        if (pool->board.pids[i] != 0 && !slot->released && slot->fate != BOARD_GIVEN)
+            return true;
+    }
+    return false;
+}
+
+// A stopped worker would hold the listener; it has no connection, and can't get one any more.
+static void kill_stopped(const struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->board.used; i++) {
+        int state = pool->board.shared->slots[i].state;
+
+        if (pool->board.pids[i] != 0 && (state == BOARD_IDLE || state == BOARD_STARTING))
+            kill(pool->board.pids[i], SIGKILL);
+    }
+}
+
+// Returns when no worker has the listener any more, or should have let go of it long since.
 static void close_all(struct pool *pool)
 {
     int64_t deadline = board_now_ms() + CLOSE_MS;
-    bool waiting = true;
 
-    pool->base.board->closing = true;
-    for (unsigned i = 0; i < pool->base.board->used; i++) {
-        struct board_slot *slot = &pool->base.board->slots[i];
-        int undecided = BOARD_UNDECIDED;
-
-        if (slot->pid && atomic_compare_exchange_strong(&slot->fate, &undecided, BOARD_TOLD))
-            kill(slot->pid, SIGUSR1);
-    }
-    while (waiting && board_now_ms() < deadline) {
+    pool->board.shared->closing = true;
+    tell_workers(pool);
+    while (is_listener_held(pool) && board_now_ms() < deadline) {
+        worker_nap(&pool->base, 1);
         reap(pool);
-        waiting = false;
-        for (unsigned i = 0; i < pool->base.board->used && !waiting; i++) {
-            const struct board_slot *slot = &pool->base.board->slots[i];
-
-            waiting = slot->pid && !slot->released && slot->fate != BOARD_GIVEN;
-        }
-        if (waiting)
-            worker_nap(&pool->base, 1);
     }
-    // A stopped one would hold the listener; it has no connection, and can't get one any more.
-    for (unsigned i = 0; waiting && i < pool->base.board->used; i++) {
-        const struct board_slot *slot = &pool->base.board->slots[i];
-
-        if (slot->pid && (slot->state == BOARD_IDLE || slot->state == BOARD_STARTING))
-            kill(slot->pid, SIGKILL);
-    }
+    if (is_listener_held(pool))
+        kill_stopped(pool);
 }
 
 static int supervise(struct pool *pool)
@@ -237,10 +275,10 @@ static int supervise(struct pool *pool)
         if (adjust(pool, poked, &counts) == ROLE_WORKER)
             return 0;
         poked = wait_for_news(pool, &counts);
-        board_count(pool->base.board, &counts);
+        board_count(&pool->board, &counts);
     } while (!is_over(pool, &counts));
     close_all(pool);
-    errno = pool->base.board->broken;
+    errno = pool->board.shared->broken;
     return errno ? -1 : 0;
 }
 
@@ -256,14 +294,13 @@ static int open_null(void)
     return null;
 }
 
-// Moves the listener out of the way of the connections, to be the only descriptor of it.
-static int keep_listener(void)
+// Makes FD the only descriptor of its socket.
+static void replace_others(int fd, int null)
 {
     struct stat own, other;
-    int fd = fcntl(0, F_DUPFD_CLOEXEC, 3), null = open_null(), flags;
 
-    if (fd < 0 || null < 0 || fstat(fd, &own) < 0)
-        return -1;
+    if (fstat(fd, &own) < 0)
+        return;
     for (int i = 0; i < OTHERS_MAX; i++) {
         if (i == fd || fstat(i, &other) < 0 || other.st_dev != own.st_dev ||
             other.st_ino != own.st_ino)
@@ -273,21 +310,36 @@ static int keep_listener(void)
         else
             close(i);
     }
+}
+
+static int set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+// Moves the listener out of the way of the connections, to be the only descriptor of it.
+static int keep_listener(void)
+{
+    int fd = fcntl(0, F_DUPFD_CLOEXEC, 3), null = open_null();
+
+    if (fd < 0 || null < 0)
+        return -1;
+    replace_others(fd, null);
     close(null);
-    flags = fcntl(fd, F_GETFL);
-    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -1 : fd;
+    return set_nonblocking(fd) < 0 ? -1 : fd;
 }
 
 int pool(const struct pool_request *request)
 {
     struct pool pool = {.base = {.request = request, .first = getpid()}};
 
+    pool.base.board = &pool.board;
     pool.base.listener = keep_listener();
     pool.base.poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (pool.base.listener < 0 || pool.base.poke < 0)
-        return -1;
-    pool.base.board = board_new(request->max, request->per_source);
-    if (!pool.base.board)
+    if (pool.base.listener < 0 || pool.base.poke < 0 ||
+        board_init(&pool.board, request->max, request->per_source) < 0)
         return -1;
     worker_take_signals(&pool.base);
     return supervise(&pool);

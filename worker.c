@@ -126,7 +126,7 @@ static bool admit(const struct worker_pool *pool, const union host_address *clie
         worker_nap(pool, CLAIM_STEP_MS);
     if (claim == BOARD_ADMITTED)
         return true;
-    if (board_due(&pool->board->refused_ms, SAY_REFUSED_MS)) {
+    if (board_due(&pool->board->shared->refused, SAY_REFUSED_MS)) {
         union host_address plain = *client;
 
         host_unmap(&plain);
@@ -165,7 +165,7 @@ static bool take_turn(const struct worker_pool *pool, const union host_address *
     bool go_on = true;
 
     own_slot->state = BOARD_BUSY;
-    pool->board->moved_ms = board_now_ms();
+    board_move(pool->board);
     // One wake-up may have been for several connections (Linux before 5.7).
     if (board_is_short(pool->board) || worker_is_readable(pool->listener))
         poke(pool);
@@ -182,8 +182,8 @@ static bool take_turn(const struct worker_pool *pool, const union host_address *
         wipe_stack();
     }
     // The client may know of the end, and come again, as soon as the descriptor is closed.
-    board_unclaim(pool->board, own_slot);
-    pool->board->moved_ms = board_now_ms();
+    board_unclaim(own_slot);
+    board_move(pool->board);
     close(0);
     return go_on && !request->gives_away;
 }
@@ -208,11 +208,11 @@ static bool bear_with(const struct worker_pool *pool, int error)
     case EINVAL:
     case EBADF:
     case ENOTSOCK:
-        pool->board->broken = error;
+        pool->board->shared->broken = error;
         poke(pool);
         return false;
     default: // EMFILE, ENFILE, ENOMEM, ENOBUFS; EPERM of a firewall
-        if (board_due(&pool->board->scarce_ms, WORKER_SAY_MS))
+        if (board_due(&pool->board->shared->scarce, WORKER_SAY_MS))
             pool->request->tell("unable to accept a connection: %s; trying again", strerror(error));
         worker_nap(pool, SCARCE_MS);
         return true;
@@ -243,7 +243,7 @@ static void accept_and_serve(const struct worker_pool *pool)
         if (!last)
             own_slot->state = BOARD_ACCEPTING;
         // In this order: the first process sets it before it looks at the state.
-        if (pool->board->closing || worker_stop_requested || held_listener < 0)
+        if (pool->board->shared->closing || worker_stop_requested || held_listener < 0)
             break;
         memset(&client, 0, sizeof client);
         fd = accept4(held_listener, &client.any, &size, 0);
@@ -281,7 +281,7 @@ void worker_run(const struct worker_pool *pool, struct board_slot *slot)
 {
     own_slot = slot;
     if (!watch_listener(pool)) {
-        if (board_due(&pool->board->scarce_ms, WORKER_SAY_MS))
+        if (board_due(&pool->board->shared->scarce, WORKER_SAY_MS))
             pool->request->tell("unable to wait for connections: %s; trying again",
                                 strerror(errno));
         return;

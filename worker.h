@@ -18,7 +18,7 @@
 // What a worker has of the first process, and never changes.
 struct worker_pool {
     const struct pool_request *request;
-    struct board *board;
+    const struct board *board;
     int listener, poke; // poke: an eventfd(2) that wakes the first process
     pid_t first;
     sigset_t found; // the signal mask that the pool was started with
