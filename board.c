@@ -133,7 +133,7 @@ unsigned board_missing(const struct board *board, const struct board_counts *cou
 
 bool board_is_full(const struct board *board, const struct board_counts *counts)
 {
-    return counts->workers == board->max && counts->idle == 0;
+    return counts->busy == board->max;
 }
 
 struct board_slot *board_take(struct board *board)

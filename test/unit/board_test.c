@@ -213,6 +213,20 @@ static void test_spoilt(void)
     test_ok(counts.workers == 0 && board->used == 0 && board->shared->used == 0, "none is left");
 }
 
+static void test_full(void)
+{
+    struct board *board = new_board(2, 0);
+    struct board_slot *slot = add(board, BOARD_LEAVING);
+    struct board_counts counts;
+
+    add(board, BOARD_BUSY);
+    board_count(board, &counts);
+    test_ok(!board_is_full(board, &counts), "one open connection of two, and one that leaves");
+    slot->state = BOARD_BUSY;
+    board_count(board, &counts);
+    test_ok(board_is_full(board, &counts), "two of two");
+}
+
 int main(void)
 {
     test_missing();
@@ -223,5 +237,6 @@ int main(void)
     test_due();
     test_quiet();
     test_spoilt();
+    test_full();
     return test_end();
 }
