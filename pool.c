@@ -12,9 +12,10 @@
 
 #include "worker.h"
 
-#define CLOSE_MS      200 // that the workers have to let go of the listener
-#define FORK_MS       250 // and after fork(2) did
-#define CRASH_MS      100 // and after a worker died, doubled up to the second as they go on dying
+#define CLOSE_MS      200  // that the workers have to let go of the listener
+#define START_MS      1000 // the pause after the pool could not start
+#define FORK_MS       250  // and after fork(2) did
+#define CRASH_MS      100  // and after a worker died, doubled up to the second as they go on dying
 #define CRASH_MOST_MS 1000
 #define CALM_MS       10000 // without a crash, and then it is the first again
 #define STUCK_MS      10    // in which an idle worker should have accepted
@@ -319,16 +320,38 @@ static int set_nonblocking(int fd)
     return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-// Moves the listener out of the way of the connections, to be the only descriptor of it.
-static int keep_listener(void)
+// Moves the listener out of the way of the connections, and gets all else that the pool needs.
+// Returns 0, or -1 with errno, and all is as it was.
+static int prepare(struct pool *pool)
 {
-    int fd = fcntl(0, F_DUPFD_CLOEXEC, 3), null = open_null();
+    struct worker_pool *base = &pool->base;
+    int null = -1, error;
 
-    if (fd < 0 || null < 0)
-        return -1;
-    replace_others(fd, null);
+    base->poke = -1;
+    base->listener = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    if (base->listener < 0 || (null = open_null()) < 0 ||
+        (base->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
+        set_nonblocking(base->listener) < 0 ||
+        board_init(&pool->board, base->request->max, base->request->per_source) < 0)
+        goto failed;
+    replace_others(base->listener, null);
     close(null);
-    return set_nonblocking(fd) < 0 ? -1 : fd;
+    return 0;
+failed:
+    error = errno;
+    if (base->listener >= 0)
+        close(base->listener);
+    if (null >= 0)
+        close(null);
+    if (base->poke >= 0)
+        close(base->poke);
+    errno = error;
+    return -1;
+}
+
+static bool is_scarcity(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
 int pool(const struct pool_request *request)
@@ -336,11 +359,17 @@ int pool(const struct pool_request *request)
     struct pool pool = {.base = {.request = request, .first = getpid()}};
 
     pool.base.board = &pool.board;
-    pool.base.listener = keep_listener();
-    pool.base.poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (pool.base.listener < 0 || pool.base.poke < 0 ||
-        board_init(&pool.board, request->max, request->per_source) < 0)
-        return -1;
     worker_take_signals(&pool.base);
+    // A superserver would start the next at once, again and again, as long as a client waits.
+    for (bool told = false; prepare(&pool) < 0; told = true) {
+        if (!is_scarcity(errno))
+            return -1;
+        if (!told)
+            request->tell("unable to serve the listening socket: %s; trying again",
+                          strerror(errno));
+        worker_nap(&pool.base, START_MS);
+        if (worker_stop_requested)
+            return 0;
+    }
     return supervise(&pool);
 }
