@@ -157,6 +157,12 @@ static void give_away(const struct worker_pool *pool)
     sigprocmask(SIG_SETMASK, &pool->found, NULL);
 }
 
+void pool_forget_client(void)
+{
+    if (own_slot)
+        board_unclaim(own_slot);
+}
+
 // One connection, on descriptor 0. Returns whether the worker may go on.
 static bool take_turn(const struct worker_pool *pool, const union host_address *client)
 {
@@ -231,6 +237,22 @@ static void await(const struct worker_pool *pool, bool *last)
         *last = board_retire(pool->board, own_slot);
 }
 
+// Whether no connection is to be accepted any more. Signals that are to tell so may still wait, and
+// that comes with the death of the first process too; one that comes between this and accept4(2)
+// is too late for one connection.
+static bool is_called_off(const struct worker_pool *pool)
+{
+    sigset_t pending;
+
+    if (pool->board->shared->closing || worker_stop_requested || held_listener < 0)
+        return true;
+    sigpending(&pending);
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
+        if (sigismember(&pending, ending[i]))
+            return true;
+    return sigismember(&pending, SIGUSR1);
+}
+
 static void accept_and_serve(const struct worker_pool *pool)
 {
     union host_address client;
@@ -240,12 +262,12 @@ static void accept_and_serve(const struct worker_pool *pool)
         socklen_t size = sizeof client;
         int fd;
 
+        memset(&client, 0, sizeof client);
         if (!last)
             own_slot->state = BOARD_ACCEPTING;
         // In this order: the first process sets it before it looks at the state.
-        if (pool->board->shared->closing || worker_stop_requested || held_listener < 0)
+        if (is_called_off(pool))
             break;
-        memset(&client, 0, sizeof client);
         fd = accept4(held_listener, &client.any, &size, 0);
         if (fd > 0) {
             dup2(fd, 0);
