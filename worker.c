@@ -14,6 +14,7 @@
 #define SAY_REFUSED_MS 1000
 #define CLAIM_MS       50 // for a connection that has ended to be cleared away, looked at every
 #define CLAIM_STEP_MS  2
+#define GIVE_STEP_MS   5
 #define STACK_BYTES    16384
 
 static const int ending[] = {SIGTERM, SIGINT, SIGHUP};
@@ -144,10 +145,11 @@ static void give_away(const struct worker_pool *pool)
     int undecided = BOARD_UNDECIDED;
 
     prctl(PR_SET_PDEATHSIG, 0);
-    // Else the signal is on its way, and would come to the next program.
+    // Else the signal is on its way, and would come to the next program; unless the first process
+    // has died before it was sent.
     if (!atomic_compare_exchange_strong(&own_slot->fate, &undecided, BOARD_GIVEN))
-        while (held_listener >= 0)
-            sigsuspend(&pool->wait);
+        while (held_listener >= 0 && getppid() == pool->first)
+            worker_nap(pool, GIVE_STEP_MS);
     let_go(SIGUSR1);
     close(pool->poke);
     set_handler(SIGUSR1, SIG_IGN); // one that is pending goes with that
