@@ -114,9 +114,10 @@ __attribute__((noinline)) static void wipe_stack(void)
     explicit_bzero(area, sizeof area);
 }
 
-// Lets a connection in, or closes it. It may wait a moment for another of the same client that has
-// ended, but is not cleared away yet.
-static bool admit(const struct worker_pool *pool, const union host_address *client)
+// Whether a connection is let in. It may wait a moment for another of the same client that has
+// ended, but is not cleared away yet. Its frame is to be wiped, too, so it needs one of its own.
+__attribute__((noinline)) static bool admit(const struct worker_pool *pool,
+                                            const union host_address *client)
 {
     int64_t deadline = board_now_ms() + CLAIM_MS;
     enum board_claim claim;
@@ -187,13 +188,16 @@ static bool take_turn(const struct worker_pool *pool, const union host_address *
         go_on = request->serve(request->context, &pool->wait, &worker_stop_requested);
         sigaddset(&busy, SIGUSR1);
         sigprocmask(SIG_SETMASK, &busy, NULL);
-        wipe_stack();
     }
+    wipe_stack();
     // The client may know of the end, and come again, as soon as the descriptor is closed.
     board_unclaim(own_slot);
     board_move(pool->board);
     close(0);
-    return go_on && !request->gives_away;
+    if (go_on && !request->gives_away)
+        return true;
+    own_slot->state = BOARD_LEAVING;
+    return false;
 }
 
 // What accept(2) said other than a connection. Returns whether to try again.
