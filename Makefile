@@ -74,7 +74,7 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments pool board dial pump log journal \
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments pool worker board dial pump log journal \
 	report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
 	explain logfile generator apply hangup systemd command launch children lines source output \
@@ -85,7 +85,7 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl options arguments board journal log conf unit emit output command
+UNIT_TESTS = host acl options arguments board pool journal log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -96,6 +96,7 @@ UNIT_log     = $(call unit_objs,log journal syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
 UNIT_arguments = $(call unit_objs,arguments $(SHARED))
 UNIT_board   = $(call unit_objs,board host)
+UNIT_pool    = $(call unit_objs,pool worker board host)
 UNIT_unit    = $(call unit_objs,unit text)
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
 UNIT_output  = $(call unit_objs,output source)
@@ -108,6 +109,7 @@ FUZZ_acl    = acl host
 FUZZ_emit   = emit unit text templates conf $(SHARED)
 FUZZ_SECONDS ?= 300
 
+comma := ,
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
@@ -164,7 +166,11 @@ $(O)/flags: force
 $(O)/test/unit/%_test: $(O)/obj/test/unit/%_test.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(UNIT_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+# System calls that this one replaces.
+$(O)/test/unit/pool_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,accept4 clock_gettime \
+	epoll_pwait eventfd kill prctl)
 
 $(foreach t,$(UNIT_TESTS),$(eval $(O)/test/unit/$(t)_test: $(UNIT_$(t))))
 

@@ -1,80 +1,105 @@
 // SPDX-License-Identifier: ISC
 #include "board.h"
 
-#include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
-// A stopped process may have the lock: then two may decide at once, which is better than none.
-#define LOCK_S 1
+// A stopped process may have the lock: then two may decide at once, which is better than none. Who
+// has it needs microseconds.
+#define LOCK_MS     1000
+#define LOCK_YIELDS 20
+#define LOCK_NAP_US 200
 
 int64_t board_now_ms(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int init_lock(pthread_mutex_t *lock)
+uint32_t board_clock(void)
 {
-    pthread_mutexattr_t attributes;
-    int error = pthread_mutexattr_init(&attributes);
-
-    if (error)
-        return error;
-    error = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    // Who is killed holding it holds it no longer.
-    if (!error)
-        error = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    if (!error)
-        error = pthread_mutex_init(lock, &attributes);
-    pthread_mutexattr_destroy(&attributes);
-    return error;
+    return (uint32_t)board_now_ms();
 }
 
-struct board *board_new(unsigned max, unsigned per_source)
+// Pages that nobody writes to are never there.
+static void *map(size_t size, int shared)
 {
-    struct board *board;
-    size_t size = sizeof *board + max * sizeof board->slots[0];
-    int error;
+    return mmap(NULL, size, PROT_READ | PROT_WRITE, shared | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
 
-    // Pages that no slot is in are never touched.
-    board =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (board == MAP_FAILED)
-        return NULL;
-    error = init_lock(&board->lock);
-    if (error) {
-        munmap(board, size);
-        errno = error;
-        return NULL;
+int board_init(struct board *board, unsigned max, unsigned per_source)
+{
+    size_t size = sizeof *board->shared + max * sizeof board->shared->slots[0];
+
+    board->shared = map(size, MAP_SHARED);
+    if (board->shared == MAP_FAILED)
+        return -1;
+    board->pids = map(max * sizeof *board->pids, MAP_PRIVATE);
+    if (board->pids == MAP_FAILED) {
+        munmap(board->shared, size);
+        return -1;
     }
     board->max = max;
     board->per_source = per_source;
-    board->least = BOARD_LEAST_IDLE;
-    board->moved_ms = board_now_ms();
-    return board;
+    board->used = 0;
+    board->shared->least = BOARD_LEAST_IDLE;
+    board_move(board);
+    return 0;
 }
 
-static bool lock(struct board *board)
+// Not a mutex of the C library: that has pointers in it, which a worker could bend.
+static bool lock(const struct board *board)
 {
-    struct timespec until;
-    int error;
+    static const struct timespec nap = {.tv_nsec = LOCK_NAP_US * 1000};
+    int64_t deadline = board_now_ms() + LOCK_MS;
+    int own = getpid();
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += LOCK_S;
-    error = pthread_mutex_timedlock(&board->lock, &until);
-    if (error == EOWNERDEAD)
-        error = pthread_mutex_consistent(&board->lock);
-    return error == 0;
+    for (unsigned turn = 0;; turn++) {
+        int nobody = 0;
+
+        if (atomic_compare_exchange_strong(&board->shared->lock, &nobody, own))
+            return true;
+        if (turn < LOCK_YIELDS)
+            sched_yield();
+        else if (board_now_ms() < deadline)
+            nanosleep(&nap, NULL);
+        else
+            return false;
+    }
 }
 
-static void unlock(struct board *board, bool locked)
+// Takes the lock from OWNER, if that has it.
+static void unlock(const struct board *board, int owner)
 {
-    if (locked)
-        pthread_mutex_unlock(&board->lock);
+    atomic_compare_exchange_strong(&board->shared->lock, &owner, 0);
+}
+
+void board_move(const struct board *board)
+{
+    board->shared->moved = board_clock();
+}
+
+int64_t board_quiet_ms(const struct board *board)
+{
+    // In this order, and signed: another process may move meanwhile.
+    uint32_t moved = board->shared->moved;
+    int32_t quiet = (int32_t)(board_clock() - moved);
+
+    return quiet > 0 ? quiet : 0;
+}
+
+bool board_due(atomic_uint *last, uint32_t pause_ms)
+{
+    unsigned said = *last, now = board_clock() | 1; // never 0
+
+    if (said != 0 && now - said < pause_ms)
+        return false;
+    return atomic_compare_exchange_strong(last, &said, now);
 }
 
 static bool is_idle(int state)
@@ -84,26 +109,16 @@ static bool is_idle(int state)
 
 void board_count(const struct board *board, struct board_counts *counts)
 {
-    unsigned used = board->used;
-
     *counts = (struct board_counts){0};
-    for (unsigned i = 0; i < used; i++) {
-        int state = board->slots[i].state;
+    for (unsigned i = 0; i < board->used; i++) {
+        int state = board->shared->slots[i].state;
 
-        counts->workers += state != BOARD_FREE;
+        if (board->pids[i] == 0)
+            continue;
+        counts->workers++;
         counts->idle += is_idle(state);
         counts->busy += state == BOARD_BUSY;
     }
-}
-
-// Whether at least WANTED are idle.
-static bool has_idle(const struct board *board, unsigned wanted)
-{
-    unsigned used = board->used, idle = 0;
-
-    for (unsigned i = 0; i < used && idle < wanted; i++)
-        idle += is_idle(board->slots[i].state);
-    return idle >= wanted;
 }
 
 unsigned board_missing(const struct board *board, const struct board_counts *counts)
@@ -116,9 +131,75 @@ unsigned board_missing(const struct board *board, const struct board_counts *cou
     return missing < room ? missing : room;
 }
 
+bool board_is_full(const struct board *board, const struct board_counts *counts)
+{
+    return counts->busy == board->max;
+}
+
+struct board_slot *board_take(struct board *board)
+{
+    unsigned i = 0;
+
+    while (i < board->max && board->pids[i] != 0)
+        i++;
+    if (i == board->max)
+        return NULL;
+    if (i >= board->used)
+        board->shared->used = board->used = i + 1;
+    board->shared->slots[i].state = BOARD_STARTING;
+    return &board->shared->slots[i];
+}
+
+void board_hire(struct board *board, const struct board_slot *slot, pid_t pid)
+{
+    board->pids[slot - board->shared->slots] = pid;
+}
+
+struct board_slot *board_find(const struct board *board, pid_t pid)
+{
+    for (unsigned i = 0; i < board->used; i++)
+        if (board->pids[i] == pid)
+            return &board->shared->slots[i];
+    return NULL;
+}
+
+void board_free(struct board *board, struct board_slot *slot)
+{
+    pid_t *pid = &board->pids[slot - board->shared->slots];
+
+    if (*pid != 0)
+        unlock(board, *pid);
+    *pid = 0;
+    board_unclaim(slot);
+    slot->released = false;
+    slot->fate = BOARD_UNDECIDED;
+    slot->state = BOARD_FREE;
+    while (board->used > 0 && board->pids[board->used - 1] == 0)
+        board->used--;
+    board->shared->used = board->used;
+}
+
+// How many slots a worker has to look at.
+static unsigned count_used(const struct board *board)
+{
+    unsigned used = board->shared->used;
+
+    return used < board->max ? used : board->max;
+}
+
+// Whether at least WANTED are idle.
+static bool has_idle(const struct board *board, unsigned wanted)
+{
+    unsigned used = count_used(board), idle = 0;
+
+    for (unsigned i = 0; i < used && idle < wanted; i++)
+        idle += is_idle(board->shared->slots[i].state);
+    return idle >= wanted;
+}
+
 bool board_is_short(const struct board *board)
 {
-    return !has_idle(board, board->least);
+    return !has_idle(board, board->shared->least);
 }
 
 bool board_has_many(const struct board *board)
@@ -126,37 +207,15 @@ bool board_has_many(const struct board *board)
     return has_idle(board, BOARD_USUAL_IDLE + 1);
 }
 
-struct board_slot *board_find(struct board *board, pid_t pid)
+bool board_retire(const struct board *board, struct board_slot *slot)
 {
-    for (unsigned i = 0; i < board->used; i++)
-        if (board->slots[i].pid == pid)
-            return &board->slots[i];
-    return NULL;
-}
+    bool locked = lock(board), may = board_has_many(board);
 
-struct board_slot *board_take(struct board *board)
-{
-    unsigned i = 0;
-
-    while (i < board->max && board->slots[i].state != BOARD_FREE)
-        i++;
-    if (i == board->max)
-        return NULL;
-    if (i >= board->used)
-        board->used = i + 1;
-    board->slots[i].state = BOARD_STARTING;
-    return &board->slots[i];
-}
-
-void board_free(struct board *board, struct board_slot *slot)
-{
-    board_unclaim(board, slot);
-    slot->pid = 0;
-    slot->released = false;
-    slot->fate = BOARD_UNDECIDED;
-    slot->state = BOARD_FREE;
-    while (board->used > 0 && board->slots[board->used - 1].state == BOARD_FREE)
-        board->used--;
+    if (may)
+        slot->state = BOARD_LEAVING;
+    if (locked)
+        unlock(board, getpid());
+    return may;
 }
 
 // Returns false for a client without an IP address.
@@ -180,23 +239,24 @@ static bool source_of(const union host_address *client, struct in6_addr *source,
 static enum board_claim decide(const struct board *board, const struct board_slot *slot,
                                const struct in6_addr *source, uint32_t scope)
 {
-    unsigned used = board->used, admitted = 0, waiting = 0;
+    unsigned used = count_used(board), admitted = 0, waiting = 0;
 
     for (unsigned i = 0; i < used; i++) {
-        const struct board_slot *other = &board->slots[i];
+        const struct board_slot *other = &board->shared->slots[i];
+        int claim = other->claim;
 
-        if (other == slot || other->claim == BOARD_UNCLAIMED || other->scope != scope ||
+        if (other == slot || claim == BOARD_UNCLAIMED || other->scope != scope ||
             memcmp(&other->source, source, sizeof *source) != 0)
             continue;
-        admitted += other->claim == BOARD_ADMITTED;
-        waiting += other->claim == BOARD_WAITING;
+        admitted += claim == BOARD_ADMITTED;
+        waiting += claim == BOARD_WAITING;
     }
     if (admitted < board->per_source)
         return BOARD_ADMITTED;
     return waiting == 0 ? BOARD_WAITING : BOARD_REFUSED;
 }
 
-enum board_claim board_claim(struct board *board, struct board_slot *slot,
+enum board_claim board_claim(const struct board *board, struct board_slot *slot,
                              const union host_address *client)
 {
     struct in6_addr source;
@@ -213,37 +273,16 @@ enum board_claim board_claim(struct board *board, struct board_slot *slot,
         slot->scope = scope;
         slot->claim = claim;
     }
-    unlock(board, locked);
+    if (locked)
+        unlock(board, getpid());
     return claim;
 }
 
-void board_unclaim(struct board *board, struct board_slot *slot)
+// Needs no lock: who reads the address meanwhile counts this connection once more, or not.
+void board_unclaim(struct board_slot *slot)
 {
-    bool locked;
-
     if (slot->claim == BOARD_UNCLAIMED)
         return;
-    locked = lock(board);
     slot->claim = BOARD_UNCLAIMED;
     memset(&slot->source, 0, sizeof slot->source);
-    unlock(board, locked);
-}
-
-bool board_retire(struct board *board, struct board_slot *slot)
-{
-    bool locked = lock(board), may = board_has_many(board);
-
-    if (may)
-        slot->state = BOARD_LEAVING;
-    unlock(board, locked);
-    return may;
-}
-
-bool board_due(atomic_llong *last_ms, int64_t pause_ms)
-{
-    long long last = *last_ms, now = board_now_ms();
-
-    if (last != 0 && now - last < pause_ms)
-        return false;
-    return atomic_compare_exchange_strong(last_ms, &last, now);
 }

@@ -38,7 +38,7 @@ static int64_t now_ms(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 // Waits for EVENTS on FD (none: for time to pass) until DEADLINE, 0 being never. Returns 0, or -1

@@ -32,8 +32,14 @@ struct pool_request {
 // SIGTERM, SIGINT or SIGHUP comes. The other descriptors that are the listener are closed, 0 to 2
 // become /dev/null.
 //
+// Where descriptors or memory are scarce that is told once, and tried again each second.
+//
 // Returns 0 at the end of the first process, and in every worker at its end: the caller is to exit.
 // Returns -1 with errno where there can be no pool, or the listener can't be accepted on.
 int pool(const struct pool_request *request);
+
+// serve() may call this when its client has seen the end, and there is more to do: the connection
+// does not count for per_source any more. Without a pool it does nothing.
+void pool_forget_client(void);
 
 #endif

@@ -330,6 +330,8 @@ static void relay_bytes(struct relay *relay, int target)
                                 .mask = relay->mask,
                                 .stop = relay->stop},
          &result);
+    // The client knows of the end, and may come again sooner than the log is done.
+    pool_forget_client();
     relay->record.from_client = result.from_client;
     relay->record.to_client = result.to_client;
     write_log(relay, end_event(result.end));

@@ -12,6 +12,11 @@ setup() {
     listen target 127.0.0.1 0 echo
 }
 
+teardown() {
+    common_teardown
+    [ -z "${NAMESPACED-}" ] || rm -rf /run/systemd/journal
+}
+
 # said_times COUNT PATTERN
 said_times() {
     [ "$(grep -c "$2" said)" = "$1" ]
@@ -175,6 +180,17 @@ has_clients() {
     client --times=500 send:hello recv:5 fin eof >/dev/null
     all_served 500
     [ ! -s said ]
+}
+
+@test "--per-source=1: so he can when the log is slow" {
+    require namespaces
+    mkdir -p /run/systemd/journal
+    start_peer syslog journal /run/systemd/journal/socket
+    kill -STOP "$(children_of "$(<journal.pid)" | tr -d ' ')" # killed at the end
+    "$PEER" stuff /run/systemd/journal/socket
+    hand 127.0.0.1 0 "$RELAY" --log=journal --per-source=1 127.0.0.1 "$(port_of target)"
+    client --times=4 send:hello recv:5 fin eof >/dev/null
+    run ! grep 'which is --per-source' said
 }
 
 @test "--per-source: a worker that was killed counts no more" {

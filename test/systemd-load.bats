@@ -138,3 +138,22 @@ sleep_until_lingered() {
 is_inactive_service() {
     [ "$(inside systemctl show -P ActiveState "$(service_of "$PORT")")" = inactive ]
 }
+
+@test "wait: the service started anew while clients come: none is lost, nor a line of the journal" {
+    local count=0
+
+    MODE='wait'
+    start_systemd
+    one_rule
+    start many "$PEER" connect --deadline=60 --times=1500 --parallel=8 127.0.0.1 "$PORT" \
+        send:x recv:1 fin eof
+    while is_running many && ((count < 30)); do
+        inside systemctl restart "$(service_of "$PORT")"
+        ((count += 1))
+    done
+    finished many
+    echo "started anew $count times"
+    ((count >= 3))
+    journaled 1500
+    [ -z "$(journal -p warning -t rinetd-relay)" ]
+}

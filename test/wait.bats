@@ -236,13 +236,22 @@ one_left() {
     run ! grep -q died said
 }
 
-@test "clients that are gone before they are accepted are no trouble" {
-    hand_relay
+@test "clients that are gone before they are accepted are no trouble, and are logged" {
+    local idle
+
+    hand_relay --max=3
     greets
-    client --times=200 --parallel=8 rst
+    wait_for logged_times done-remote-closed 1
+    wait_for has_workers = 3
+    mapfile -t idle < <(workers | xargs -n 1)
+    kill -STOP "${idle[@]}"
+    client --times=50 --parallel=5 rst
+    kill -CONT "${idle[@]}"
+    wait_for logged_times 'accept-failed -' 50
     greets
-    wait_for has_workers -ge 3
-    run ! grep -v 'unable to write' said
+    wait_for logged_times done-remote-closed 2
+    [ "$(wc -l <log)" = 54 ]
+    [ ! -s said ]
 }
 
 @test "--max, --per-source and --linger mean nothing for a single connection" {

@@ -2,10 +2,10 @@
 #include "board.h"
 
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "test.h"
+
+static pid_t last_pid = 1000;
 
 static union host_address client(const char *text)
 {
@@ -16,11 +16,19 @@ static union host_address client(const char *text)
     return address;
 }
 
+static struct board *new_board(unsigned max, unsigned per_source)
+{
+    static struct board board;
+
+    board_init(&board, max, per_source);
+    return &board;
+}
+
 static struct board_slot *add(struct board *board, int state)
 {
     struct board_slot *slot = board_take(board);
 
-    slot->pid = 1;
+    board_hire(board, slot, ++last_pid);
     slot->state = state;
     return slot;
 }
@@ -42,7 +50,7 @@ static void test_missing(void)
     };
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        struct board *board = board_new(table[i].max, 0);
+        struct board *board = new_board(table[i].max, 0);
         struct board_counts counts;
 
         for (unsigned n = 0; n < table[i].idle; n++)
@@ -60,12 +68,12 @@ static void test_missing(void)
 
 static void test_slots(void)
 {
-    struct board *board = board_new(3, 0);
+    struct board *board = new_board(3, 0);
     struct board_slot *slot[3];
 
     for (int i = 0; i < 3; i++) {
         slot[i] = add(board, BOARD_IDLE);
-        slot[i]->pid = 100 + i;
+        board_hire(board, slot[i], 100 + i);
     }
     test_ok(board_take(board) == NULL, "no more slots than max");
     test_ok(board_find(board, 101) == slot[1] && board_find(board, 103) == NULL,
@@ -79,7 +87,7 @@ static void test_slots(void)
 
 static void test_retire(void)
 {
-    struct board *board = board_new(100, 0);
+    struct board *board = new_board(100, 0);
     struct board_slot *slot[BOARD_USUAL_IDLE + 2];
     int left = 0;
 
@@ -93,13 +101,13 @@ static void test_retire(void)
     test_ok(!board_is_short(board), "which is not short");
     slot[2]->state = slot[3]->state = slot[4]->state = BOARD_BUSY;
     test_ok(board_is_short(board), "three busy ones more, and it is");
-    board->least = 0;
+    board->shared->least = 0;
     test_ok(!board_is_short(board), "unless nobody wants to know");
 }
 
 static void test_claims(void)
 {
-    struct board *board = board_new(100, 2);
+    struct board *board = new_board(100, 2);
     struct board_slot *slot[5];
     union host_address one = client("192.0.2.1"), mapped = client("::ffff:192.0.2.1"),
                        other = client("2001:db8::1"), local = client("fe80::1");
@@ -114,12 +122,12 @@ static void test_claims(void)
     test_ok(board_claim(board, slot[2], &one) == BOARD_WAITING, "and asks again");
     test_ok(board_claim(board, slot[3], &one) == BOARD_REFUSED, "the fourth is refused");
     test_ok(board_claim(board, slot[4], &other) == BOARD_ADMITTED, "another address is let in");
-    board_unclaim(board, slot[0]);
+    board_unclaim(slot[0]);
     test_ok(board_claim(board, slot[2], &one) == BOARD_ADMITTED, "the third after one has ended");
     test_ok(board_claim(board, slot[0], &one) == BOARD_WAITING, "no more than two even so");
     board_free(board, slot[1]);
     test_ok(board_claim(board, slot[0], &one) == BOARD_ADMITTED, "one more after a worker died");
-    board_unclaim(board, slot[4]);
+    board_unclaim(slot[4]);
     test_ok(board_claim(board, slot[4], &local) == BOARD_ADMITTED &&
                 (local.in6.sin6_scope_id = 7, true) &&
                 board_claim(board, slot[3], &local) == BOARD_ADMITTED,
@@ -132,29 +140,91 @@ static void test_claims(void)
 // Who is killed while it decides must not keep the others from it.
 static void test_lock(void)
 {
-    struct board *board = board_new(10, 1);
-    struct board_slot *slot = add(board, BOARD_BUSY);
+    struct board *board = new_board(10, 1);
+    struct board_slot *dead = add(board, BOARD_BUSY), *slot = add(board, BOARD_BUSY);
     union host_address one = client("192.0.2.1");
-    pid_t pid = fork();
+    int64_t began;
 
-    if (pid == 0) {
-        pthread_mutex_lock(&board->lock);
-        _exit(0);
-    }
-    waitpid(pid, NULL, 0);
-    test_ok(board_claim(board, slot, &one) == BOARD_ADMITTED, "after the lock's owner has died");
-    test_ok(pthread_mutex_trylock(&board->lock) == 0, "and the lock is free");
-    pthread_mutex_unlock(&board->lock);
+    board->shared->lock = last_pid - 1;
+    board_free(board, slot);
+    test_ok(board->shared->lock == last_pid - 1, "the lock stays with who has it");
+    board_free(board, dead);
+    test_ok(board->shared->lock == 0, "and is free after that one's death");
+    slot = add(board, BOARD_BUSY);
+    began = board_now_ms();
+    test_ok(board_claim(board, slot, &one) == BOARD_ADMITTED && board->shared->lock == 0 &&
+                board_now_ms() - began < 500,
+            "who decides takes it, and gives it back");
+    // A process that is stopped
+    board->shared->lock = last_pid;
+    began = board_now_ms();
+    test_ok(board_claim(board, slot, &one) == BOARD_ADMITTED && board->shared->lock == last_pid,
+            "it is not waited for without end");
+    began = board_now_ms() - began;
+    test_ok(began > 500 && began < 5000, "but for a while, %d ms", (int)began);
 }
 
 static void test_due(void)
 {
-    atomic_llong last = 0;
+    atomic_uint last = 0;
 
     test_ok(board_due(&last, 60000), "said for the first time");
     test_ok(!board_due(&last, 60000), "not at once again");
-    last -= 60001;
+    last -= 60002;
     test_ok(board_due(&last, 60000), "but after the pause");
+}
+
+static void test_quiet(void)
+{
+    struct board *board = new_board(1, 0);
+
+    board->shared->moved = board_clock() - 4711;
+    test_ok(board_quiet_ms(board) >= 4711 && board_quiet_ms(board) < 60000, "quiet for a while");
+    board->shared->moved = board_clock() + 4711;
+    test_ok(board_quiet_ms(board) == 0, "not quiet: a connection that began just now");
+}
+
+// Whatever a worker writes: nothing but its own numbers leads the first process to a process.
+static void test_spoilt(void)
+{
+    struct board *board = new_board(10, 1);
+    struct board_slot *slot[3];
+    struct board_counts counts;
+    union host_address one = client("192.0.2.1");
+
+    for (int i = 0; i < 3; i++)
+        slot[i] = add(board, BOARD_IDLE);
+    memset(board->shared, 0xff, sizeof *board->shared + 10 * sizeof *slot[0]);
+    board_count(board, &counts);
+    test_ok(counts.workers == 3 && counts.idle == 0 && counts.busy == 0 &&
+                board_missing(board, &counts) <= 7,
+            "three workers, whatever they do");
+    board_is_short(board);
+    board_has_many(board);
+    board->shared->lock = 0;
+    board_claim(board, slot[0], &one);
+    test_ok(board_find(board, last_pid) == slot[2] && board_find(board, -1) == NULL,
+            "they are known by their numbers");
+    slot[1]->state = BOARD_FREE;
+    test_ok(board_take(board) == slot[2] + 1, "a slot is given to one at a time");
+    for (int i = 0; i < 3; i++)
+        board_free(board, slot[i]);
+    board_count(board, &counts);
+    test_ok(counts.workers == 0 && board->used == 0 && board->shared->used == 0, "none is left");
+}
+
+static void test_full(void)
+{
+    struct board *board = new_board(2, 0);
+    struct board_slot *slot = add(board, BOARD_LEAVING);
+    struct board_counts counts;
+
+    add(board, BOARD_BUSY);
+    board_count(board, &counts);
+    test_ok(!board_is_full(board, &counts), "one open connection of two, and one that leaves");
+    slot->state = BOARD_BUSY;
+    board_count(board, &counts);
+    test_ok(board_is_full(board, &counts), "two of two");
 }
 
 int main(void)
@@ -165,5 +235,8 @@ int main(void)
     test_claims();
     test_lock();
     test_due();
+    test_quiet();
+    test_spoilt();
+    test_full();
     return test_end();
 }
