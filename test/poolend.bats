@@ -102,7 +102,7 @@ first_ends_by() {
 }
 
 @test "SIGTERM while clients come: each is served, by the old process or by the new" {
-    local i
+    local i pid
 
     hand_relay
     greets
@@ -110,8 +110,9 @@ first_ends_by() {
         send:x recv:1 fin eof
     for i in 1 2 3 4 5; do
         wait_for logged_more "$((i * 150))"
-        kill -TERM "$(first)"
-        wait_for test -n "$(first)"
+        pid=$(first)
+        kill -TERM "$pid"
+        wait_for is_another "$pid"
     done
     finished many
     wait_for logged_times done-remote-closed 1501
