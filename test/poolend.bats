@@ -36,6 +36,10 @@ listener_is_free() {
     finished other
 }
 
+has_no_holder() {
+    [ -z "$(holders "$1")" ]
+}
+
 # first_ends_by SIGNAL: with idle workers and two busy ones.
 first_ends_by() {
     local port inode pid idle busy began
@@ -57,7 +61,7 @@ first_ends_by() {
     echo "it took $began ms"
     ((began < 1000))
     wait_for has_ended "${idle[@]}"
-    wait_for test -z "$(holders "$inode")"
+    wait_for has_no_holder "$inode"
     listener_is_free "$port" "$inode"
     run ! has_ended "${busy[0]}"
     run ! has_ended "${busy[1]}"
