@@ -19,34 +19,31 @@ static const char *program_name;
 static const char *prefix = "";
 static bool to_syslog, may_print;
 
-// Whether FD is the very socket that descriptor 0 is.
-static bool is_client(int fd)
+// Whether OTHER is the very socket that INPUT is.
+static bool is_client(const struct stat *input, const struct stat *other)
 {
-    struct stat x, y;
-
-    return fstat(0, &x) == 0 && S_ISSOCK(x.st_mode) && fstat(fd, &y) == 0 && x.st_dev == y.st_dev &&
-           x.st_ino == y.st_ino;
+    return S_ISSOCK(input->st_mode) && input->st_dev == other->st_dev &&
+           input->st_ino == other->st_ino;
 }
 
-static bool is_null(int fd)
+static bool is_null(const struct stat *status)
 {
-    struct stat status, null;
+    struct stat null;
 
-    return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && stat("/dev/null", &null) == 0 &&
-           status.st_rdev == null.st_rdev;
+    return S_ISCHR(status->st_mode) && stat("/dev/null", &null) == 0 &&
+           status->st_rdev == null.st_rdev;
 }
 
-// Whether systemd has connected FD to the journal: sd-journal's $JOURNAL_STREAM, systemd.exec(5).
-static bool is_journal(int fd)
+// Whether systemd has connected it to the journal: sd-journal's $JOURNAL_STREAM, systemd.exec(5).
+static bool is_journal(const struct stat *status)
 {
     const char *stream = getenv("JOURNAL_STREAM");
-    struct stat status;
     char text[64];
 
-    if (!stream || fstat(fd, &status) < 0)
+    if (!stream)
         return false;
-    snprintf(text, sizeof text, "%llu:%llu", (unsigned long long)status.st_dev,
-             (unsigned long long)status.st_ino);
+    snprintf(text, sizeof text, "%llu:%llu", (unsigned long long)status->st_dev,
+             (unsigned long long)status->st_ino);
     return strcmp(text, stream) == 0;
 }
 
@@ -67,21 +64,27 @@ static void open_null(int fd)
 
 void report_init(const char *program)
 {
+    struct stat status[3];
+
     program_name = program;
     // The lowest free descriptor is the one that open(2) gives: 0 too must be taken first.
     for (int fd = 0; fd <= 2; fd++) {
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+        if (fstat(fd, &status[fd]) == 0)
+            continue;
+        memset(&status[fd], 0, sizeof status[fd]);
+        if (errno == EBADF) {
             open_null(fd);
             to_syslog |= fd == 2;
         }
     }
-    may_print = !is_client(1);
-    if (is_client(2)) {
+    may_print = !is_client(&status[0], &status[1]);
+    if (is_client(&status[0], &status[2])) {
         to_syslog = true;
+        close(2);
         open_null(2);
-    } else if (is_null(2)) {
+    } else if (is_null(&status[2])) {
         to_syslog = true; // rinetd-wrap has been here before
-    } else if (is_journal(2)) {
+    } else if (is_journal(&status[2])) {
         prefix = "<3>"; // LOG_ERR, sd-daemon(3); else the line would pass for information
     }
 }
