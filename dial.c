@@ -41,8 +41,8 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-// Waits for EVENTS on FD (none: for time to pass) until DEADLINE, 0 being never. Returns 0, or -1
-// with ETIMEDOUT or EINTR.
+// Waits for EVENTS on FD (none: for time to pass) until DEADLINE, 0 being never. Returns what has
+// come of them, POLLERR and POLLHUP, or -1 with ETIMEDOUT or EINTR.
 static int wait_until(const struct dial_request *request, int fd, short events, int64_t deadline)
 {
     struct pollfd entry = {.fd = fd, .events = events};
@@ -56,7 +56,7 @@ static int wait_until(const struct dial_request *request, int fd, short events, 
             break;
         ready = ppoll(&entry, 1, deadline ? &time : NULL, request->mask);
         if (ready > 0)
-            return 0;
+            return entry.revents;
         if (ready == 0)
             break;
         if (errno != EINTR)
@@ -275,12 +275,13 @@ static int connect_until(const struct dial_request *request, int fd, const struc
                          int64_t deadline)
 {
     socklen_t size = sizeof(int);
-    int error = 0;
+    int events, error = 0;
 
     while (connect(fd, info->ai_addr, info->ai_addrlen) < 0) {
         if (errno == EINPROGRESS) {
-            if (wait_until(request, fd, POLLOUT, deadline) < 0 ||
-                getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+            events = wait_until(request, fd, POLLOUT, deadline);
+            if (events < 0 || (events & (POLLERR | POLLHUP) &&
+                               getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0))
                 return -1;
             errno = error;
             if (error)
