@@ -161,6 +161,13 @@ struct acl_decision acl_check(const struct acl *acl, const struct acl_client *cl
     return decision;
 }
 
+// Asked for every byte of every list of a command line.
+static bool is_pattern_byte(char c)
+{
+    return (c >= '0' && c <= '9') || c == '.' || c == '*' || (c >= 'a' && c <= 'f') ||
+           (c >= 'A' && c <= 'F') || (c != '\0' && strchr(":[]?/", c));
+}
+
 const char *acl_pattern_error(const char *pattern, size_t length)
 {
     struct prefix prefix;
@@ -168,7 +175,7 @@ const char *acl_pattern_error(const char *pattern, size_t length)
     if (length == 0)
         return "an address pattern";
     for (size_t i = 0; i < length; i++)
-        if (pattern[i] == '\0' || !strchr("0123456789abcdefABCDEF.:[]*?/", pattern[i]))
+        if (!is_pattern_byte(pattern[i]))
             return "digits, letters from a to f, '.', ':', '*' or '?'";
     return memchr(pattern, '/', length) ? parse_prefix(pattern, length, &prefix) : NULL;
 }

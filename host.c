@@ -15,23 +15,42 @@ static bool is_printable(const char *text)
     return true;
 }
 
-// Four groups of digits; inet_aton(3) takes more forms than that, and a name may look like one.
-static bool is_quad(const char *text)
+// A group of digits, octal after a zero, as inet_aton(3) reads it. Returns what follows it, or
+// NULL.
+static const char *parse_byte(const char *text, uint32_t *address)
 {
-    int groups = 0;
+    unsigned base = text[0] == '0' ? 8 : 10, byte = 0;
+    const char *p;
 
-    for (;;) {
-        size_t digits = strspn(text, "0123456789");
+    for (p = text; *p >= '0' && *p <= '9'; p++) {
+        byte = byte * base + (unsigned)(*p - '0');
+        if ((unsigned)(*p - '0') >= base || byte > 255)
+            return NULL;
+    }
+    *address = *address << 8 | byte;
+    return p > text ? p : NULL;
+}
 
-        if (digits == 0)
+// Four groups; inet_aton(3) takes more forms than that, and a name may look like one.
+static bool parse_quad(const char *text, struct in_addr *in)
+{
+    uint32_t address = 0;
+
+    for (int group = 0; group < 4; group++) {
+        if (group > 0 && *text++ != '.')
             return false;
-        groups++;
-        text += digits;
-        if (*text == '\0')
-            return groups == 4;
-        if (*text++ != '.')
+        text = parse_byte(text, &address);
+        if (!text)
             return false;
     }
+    in->s_addr = htonl(address);
+    return *text == '\0';
+}
+
+static bool parse_ipv4(const char *text, struct in_addr *in)
+{
+    in->s_addr = INADDR_ANY;
+    return strcmp(text, "0") == 0 || parse_quad(text, in);
 }
 
 // A last label that inet_aton(3) would take as a number makes getaddrinfo(3) read the whole as an
@@ -83,7 +102,7 @@ enum host_kind host_kind(const char *text)
             return HOST_BAD;
         return HOST_UNIX;
     }
-    if (strcmp(text, "0") == 0 || (is_quad(text) && inet_aton(text, &in)))
+    if (parse_ipv4(text, &in))
         return HOST_IPV4;
     if (inet_pton(AF_INET6, text, &in6) == 1)
         return HOST_IPV6;
@@ -99,7 +118,7 @@ socklen_t host_address(const char *text, unsigned port, union host_address *addr
     case HOST_IPV4:
         address->in.sin_family = AF_INET;
         address->in.sin_port = htons((uint16_t)port);
-        inet_aton(text, &address->in.sin_addr);
+        parse_ipv4(text, &address->in.sin_addr);
         return sizeof address->in;
     case HOST_IPV6:
         address->in6.sin6_family = AF_INET6;
@@ -136,6 +155,24 @@ bool host_unmap(union host_address *address)
     return true;
 }
 
+// inet_ntop(3) does this by way of printf(3) in musl, which costs more than all the rest that is
+// done with an address.
+static void write_quad(const struct in_addr *in, char *text)
+{
+    uint32_t address = ntohl(in->s_addr);
+
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        unsigned byte = address >> shift & 255;
+
+        if (byte >= 100)
+            *text++ = (char)('0' + byte / 100);
+        if (byte >= 10)
+            *text++ = (char)('0' + byte / 10 % 10);
+        *text++ = (char)('0' + byte % 10);
+        *text++ = shift > 0 ? '.' : '\0';
+    }
+}
+
 void host_text(const union host_address *address, char text[static HOST_TEXT_MAX])
 {
     const struct sockaddr_in6 *in6 = &address->in6;
@@ -143,7 +180,7 @@ void host_text(const union host_address *address, char text[static HOST_TEXT_MAX
 
     text[0] = '\0';
     if (address->any.sa_family == AF_INET)
-        inet_ntop(AF_INET, &address->in.sin_addr, text, HOST_TEXT_MAX);
+        write_quad(&address->in.sin_addr, text);
     if (address->any.sa_family != AF_INET6)
         return;
     inet_ntop(AF_INET6, &in6->sin6_addr, text, HOST_TEXT_MAX);

@@ -68,7 +68,7 @@ int options_find(const char *name, size_t length, bool in_rule)
     for (int i = 0; i < OPTION_COUNT; i++) {
         const struct option_row *row = &options_table[i];
 
-        if (strlen(row->name) == length && memcmp(row->name, name, length) == 0)
+        if (strncmp(row->name, name, length) == 0 && row->name[length] == '\0')
             return in_rule && row->audience == OPTION_FOR_COMMAND ? -1 : i;
     }
     return -1;
