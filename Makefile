@@ -74,7 +74,7 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments pool worker board dial pump log journal \
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments pool worker board dial pump clock log journal \
 	report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
 	explain logfile generator apply hangup systemd command launch children lines source output \

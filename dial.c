@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 #define RETRY_MS 10
 
@@ -33,14 +34,6 @@ struct lookup {
     char port[8];
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 // Waits for EVENTS on FD (none: for time to pass) until DEADLINE, 0 being never. Returns what has
 // come of them, POLLERR and POLLHUP, or -1 with ETIMEDOUT or EINTR.
 static int wait_until(const struct dial_request *request, int fd, short events, int64_t deadline)
@@ -48,7 +41,7 @@ static int wait_until(const struct dial_request *request, int fd, short events, 
     struct pollfd entry = {.fd = fd, .events = events};
 
     while (!*request->stop) {
-        int64_t left = deadline ? deadline - now_ms() : 0;
+        int64_t left = deadline ? deadline - clock_ms() : 0;
         struct timespec time = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
         int ready;
 
@@ -289,9 +282,9 @@ static int connect_until(const struct dial_request *request, int fd, const struc
             break;
         }
         // A unix socket whose backlog is full; nothing tells when there is room again.
-        if (errno != EAGAIN || info->ai_family != AF_UNIX || (deadline && now_ms() >= deadline))
+        if (errno != EAGAIN || info->ai_family != AF_UNIX || (deadline && clock_ms() >= deadline))
             return -1;
-        if (wait_until(request, -1, 0, now_ms() + RETRY_MS) < 0 && errno == EINTR)
+        if (wait_until(request, -1, 0, clock_ms() + RETRY_MS) < 0 && errno == EINTR)
             return -1;
     }
     if (is_itself(fd, info)) {
@@ -383,7 +376,7 @@ static int try_all(const struct dial_request *request, const struct addrinfo *li
     }
     for (; list && left > 0; list = list->ai_next) {
         const struct addrinfo *from = src ? of_family(src, list->ai_family) : NULL;
-        int64_t now = now_ms(), until = deadline;
+        int64_t now = clock_ms(), until = deadline;
         int fd;
 
         if (src && !from)
@@ -404,7 +397,7 @@ static int try_all(const struct dial_request *request, const struct addrinfo *li
 int dial(const struct dial_request *request, struct dial_failure *failure)
 {
     struct addresses target = {.list = NULL}, src = {.list = NULL};
-    int64_t deadline = request->timeout_ms ? now_ms() + request->timeout_ms : 0;
+    int64_t deadline = request->timeout_ms ? clock_ms() + request->timeout_ms : 0;
     struct dial_request source = *request;
     int fd = -1, saved;
 
@@ -426,7 +419,7 @@ int dial_resolve(const char *name, long timeout_ms, char *text, size_t size)
     static const volatile sig_atomic_t never = 0;
     struct dial_request request = {.host = name, .stop = &never};
     struct addresses found = {.list = NULL};
-    int64_t deadline = timeout_ms ? now_ms() + timeout_ms : 0;
+    int64_t deadline = timeout_ms ? clock_ms() + timeout_ms : 0;
     struct dial_failure failure = {.reason = ""};
     size_t length = 0;
 

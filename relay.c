@@ -14,6 +14,7 @@
 
 #include "acl.h"
 #include "arguments.h"
+#include "clock.h"
 #include "dial.h"
 #include "host.h"
 #include "log.h"
@@ -157,7 +158,7 @@ static void write_log(struct relay *relay, enum log_event event)
     char line[LOG_LINE_MAX];
     enum log_style style =
         relay->options.text[OPTION_LOG_COMMON] ? LOG_STYLE_COMMON : LOG_STYLE_TABS;
-    time_t now = time(NULL);
+    time_t now = clock_date();
     size_t length;
 
     if (!sink)

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: ISC
+//
+// clock: the time, for a process that asks for it a few times in its life.
+#ifndef CLOCK_H
+#define CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+// CLOCK_MONOTONIC, in milliseconds.
+int64_t clock_ms(void);
+
+// time(2).
+time_t clock_date(void);
+
+#endif
