@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,10 @@
 #define WRAP_ARGUMENTS_MAX 512
 #define LISTEN_FDS_START   3 // sd_listen_fds(3)
 
+// A frame of its own: what others have on the stack is touched only by those that call them. Each
+// page that is costs every connection time and memory.
+#define FRAME __attribute__((noinline))
+
 enum { EXIT_SERVED = 0, EXIT_UNREACHED = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
 // What all connections have in common.
@@ -41,7 +46,7 @@ struct relay_rule {
 
 // All that is known of one connection.
 struct relay {
-    struct options options;
+    const struct options *options;
     const struct acl *acl;
     const char *target_host;
     unsigned target_port;
@@ -64,58 +69,85 @@ static void request_stop(int signal_number)
     stop_requested = 1;
 }
 
-static void print_option(const struct option_row *row)
+// Prints to standard output and returns the exit status. Not by stdin and stdout, whose buffers
+// would cost every connection a page.
+static int print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int print(const char *format, ...)
+{
+    va_list arguments;
+    int written;
+
+    va_start(arguments, format);
+    written = vdprintf(1, format, arguments);
+    va_end(arguments);
+    return written < 0 ? EXIT_SYSTEM : EXIT_SERVED;
+}
+
+static int print_option(const struct option_row *row)
 {
     char left[64];
 
     snprintf(left, sizeof left, "--%s%s%s", row->name, row->value ? "=" : "",
              row->value ? row->value : "");
-    printf("  %-28s %s\n", left, row->help);
-}
-
-// A line may have been written, in vain, before it was flushed.
-static int finish_text(void)
-{
-    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SERVED : EXIT_SYSTEM;
+    return print("  %-28s %s\n", left, row->help);
 }
 
 static int print_help(void)
 {
-    puts("usage: " PROGRAM " [options] HOST PORT\n"
-         "       " PROGRAM " [options] unix:/PATH\n"
-         "       " PROGRAM " --resolve\n"
-         "\n"
-         "Forwards the connection on standard input to the target; where standard input is a\n"
-         "listening socket, every connection that comes to it.\n");
-    for (int i = 0; i < OPTION_COUNT; i++)
-        print_option(&options_table[i]);
-    return finish_text();
+    int status = print("usage: " PROGRAM " [options] HOST PORT\n"
+                       "       " PROGRAM " [options] unix:/PATH\n"
+                       "       " PROGRAM " --resolve\n"
+                       "\n"
+                       "Forwards the connection on standard input to the target; where standard "
+                       "input is a\n"
+                       "listening socket, every connection that comes to it.\n"
+                       "\n");
+
+    for (int i = 0; i < OPTION_COUNT && status == EXIT_SERVED; i++)
+        status = print_option(&options_table[i]);
+    return status;
+}
+
+// Reads a line without its LF, and nothing beyond it. Returns 1, 0 at the end of the input, or -1
+// where the line is too long.
+static int read_line(char *line, size_t size)
+{
+    size_t length = 0;
+    ssize_t got;
+    char c;
+
+    while ((got = read(0, &c, 1)) == 1 && c != '\n') {
+        if (length == size - 1)
+            return -1;
+        line[length++] = c;
+    }
+    line[length] = '\0';
+    return got == 1 || length > 0;
 }
 
 // Looks up the names on standard input for rinetd-gen, which may be linked with another libc.
 static int print_resolved(long timeout_ms)
 {
     char name[HOST_NAME_MAX_BYTES + 3], text[RESOLVED_MAX_BYTES];
+    int found, status = EXIT_SERVED;
 
-    while (fgets(name, sizeof name, stdin)) {
-        if (!strchr(name, '\n') && !feof(stdin)) {
+    while (status == EXIT_SERVED && (found = read_line(name, sizeof name)) != 0) {
+        if (found < 0) {
             report("a line of standard input is too long for a name");
             return EXIT_USAGE;
         }
-        name[strcspn(name, "\n")] = '\0';
         if (host_kind(name) != HOST_NAME)
-            printf("%s\tfailed\tnot a host name\n", name);
+            status = print("%s\tfailed\tnot a host name\n", name);
         else if (dial_resolve(name, timeout_ms, text, sizeof text) == 0)
-            printf("%s\tfound\t%s\n", name, text);
+            status = print("%s\tfound\t%s\n", name, text);
         else
-            printf("%s\tfailed\t%s\n", name, text);
-        if (finish_text() != EXIT_SERVED)
-            return EXIT_SYSTEM;
+            status = print("%s\tfailed\t%s\n", name, text);
     }
-    return EXIT_SERVED;
+    return status;
 }
 
-static int print_text(const struct options *options)
+FRAME static int print_text(const struct options *options)
 {
     struct stat status;
 
@@ -128,8 +160,7 @@ static int print_text(const struct options *options)
         return print_help();
     if (options->text[OPTION_RESOLVE])
         return print_resolved(options->number[OPTION_CONNECT_TIMEOUT] * 1000);
-    puts(PROGRAM " " VERSION);
-    return finish_text();
+    return print("%s\n", PROGRAM " " VERSION);
 }
 
 // What standard input is. Reports what this version does not serve.
@@ -152,12 +183,12 @@ static enum input input_kind(void)
     return INPUT_CONNECTION;
 }
 
-static void write_log(struct relay *relay, enum log_event event)
+FRAME static void write_log(struct relay *relay, enum log_event event)
 {
-    const char *sink = relay->options.text[OPTION_LOG];
+    const char *sink = relay->options->text[OPTION_LOG];
     char line[LOG_LINE_MAX];
     enum log_style style =
-        relay->options.text[OPTION_LOG_COMMON] ? LOG_STYLE_COMMON : LOG_STYLE_TABS;
+        relay->options->text[OPTION_LOG_COMMON] ? LOG_STYLE_COMMON : LOG_STYLE_TABS;
     time_t now = clock_date();
     size_t length;
 
@@ -176,7 +207,7 @@ static int meet_client(struct relay *relay)
 {
     union host_address peer;
     socklen_t size = sizeof peer;
-    const char *listener = relay->options.text[OPTION_LISTENER];
+    const char *listener = relay->options->text[OPTION_LISTENER];
 
     memset(&peer, 0, sizeof peer);
     relay->record.listener_host = "?";
@@ -263,8 +294,8 @@ static int reach_target(struct relay *relay, bool *clean)
     struct dial_request request = {
         .host = relay->target_host,
         .port = relay->target_port,
-        .src = relay->options.text[OPTION_SRC],
-        .timeout_ms = relay->options.number[OPTION_CONNECT_TIMEOUT] * 1000,
+        .src = relay->options->text[OPTION_SRC],
+        .timeout_ms = relay->options->number[OPTION_CONNECT_TIMEOUT] * 1000,
         .listener = relay->local,
         .mask = relay->mask,
         .stop = relay->stop,
@@ -309,7 +340,7 @@ static bool receive_client(struct relay *relay)
         write_log(relay, LOG_EVENT_ACCEPT_FAILED);
         return false;
     }
-    if (relay->options.text[OPTION_REFUSED]) {
+    if (relay->options->text[OPTION_REFUSED]) {
         write_log(relay, LOG_EVENT_DENIED);
         return false;
     }
@@ -318,7 +349,7 @@ static bool receive_client(struct relay *relay)
 
 static void relay_bytes(struct relay *relay, int target)
 {
-    int keepalive = relay->options.number[OPTION_KEEPALIVE] != 0;
+    int keepalive = relay->options->number[OPTION_KEEPALIVE] != 0;
     static struct pump_buffers buffers;
     struct pump_result result;
 
@@ -327,7 +358,7 @@ static void relay_bytes(struct relay *relay, int target)
     pump(&(struct pump_request){.client = 0,
                                 .target = target,
                                 .buffers = &buffers,
-                                .idle_ms = relay->options.number[OPTION_TIMEOUT] * 1000,
+                                .idle_ms = relay->options->number[OPTION_TIMEOUT] * 1000,
                                 .mask = relay->mask,
                                 .stop = relay->stop},
          &result);
@@ -347,7 +378,7 @@ static int serve(const struct arguments *arguments, const sigset_t *mask,
 
     *clean = true;
     memset(&relay, 0, sizeof relay);
-    relay.options = arguments->options;
+    relay.options = &arguments->options;
     relay.acl = &arguments->acl;
     relay.target_host = arguments->target_host;
     relay.target_port = arguments->target_port;
@@ -385,7 +416,7 @@ static void find_programs(const char *name, char own[static PATH_MAX], char wrap
 
 // Lets rinetd-wrap go on with the connection on descriptor 0. Returns when that was reported to
 // have failed.
-static int become_wrap(const struct relay_rule *rule)
+FRAME static int become_wrap(const struct relay_rule *rule)
 {
     char own[PATH_MAX], wrap[PATH_MAX], name[NAME_MAX + 1], *line[WRAP_ARGUMENTS_MAX];
 
@@ -424,7 +455,7 @@ static bool serve_one(void *context, const sigset_t *mask, const volatile sig_at
     return clean;
 }
 
-static int serve_listener(struct relay_rule *rule)
+FRAME static int serve_listener(struct relay_rule *rule)
 {
     const struct options *options = &rule->arguments.options;
     long per_source = options->number[OPTION_PER_SOURCE];
@@ -448,10 +479,10 @@ static int serve_listener(struct relay_rule *rule)
 // Where systemd passes its socket as sd_listen_fds(3) says, that becomes standard input.
 static void take_listen_fds(void)
 {
-    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    const char *pid = getenv("LISTEN_PID"), *count = pid ? getenv("LISTEN_FDS") : NULL;
     struct stat status;
 
-    if (!pid || !count || strcmp(count, "1") != 0 || strtol(pid, NULL, 10) != getpid() ||
+    if (!count || strcmp(count, "1") != 0 || strtol(pid, NULL, 10) != getpid() ||
         (fstat(0, &status) == 0 && S_ISSOCK(status.st_mode)))
         return;
     if (dup2(LISTEN_FDS_START, 0) == 0)
@@ -462,20 +493,27 @@ static void take_listen_fds(void)
     unsetenv("LISTEN_FDNAMES");
 }
 
+FRAME static bool understand(struct relay_rule *rule, int argc, char *argv[])
+{
+    char error[ARGUMENTS_ERROR_MAX];
+
+    rule->argv = argv;
+    if (arguments_parse(&rule->arguments, argc, argv, error) == 0)
+        return true;
+    report("%s", error);
+    return false;
+}
+
 int main(int argc, char *argv[])
 {
     static struct relay_rule rule;
-    char error[ARGUMENTS_ERROR_MAX];
 
     take_listen_fds();
     report_init(PROGRAM);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); // a log over the limit of file sizes is no reason to end
-    rule.argv = argv;
-    if (arguments_parse(&rule.arguments, argc, argv, error) < 0) {
-        report("%s", error);
+    if (!understand(&rule, argc, argv))
         return EXIT_USAGE;
-    }
     if (arguments_ask_for_text(&rule.arguments))
         return print_text(&rule.arguments.options);
     switch (input_kind()) {
