@@ -18,10 +18,10 @@
 // Refers to itself: not to be copied.
 struct arguments {
     struct options options;
-    const char *patterns[ACL_LISTS][ARGUMENTS_LISTS_MAX];
     struct acl acl;
     const char *target_host; // NULL where only a text is asked for
     unsigned target_port;    // 0 for a unix socket
+    const char *patterns[ACL_LISTS][ARGUMENTS_LISTS_MAX];
 };
 
 // Takes ARGV apart into the zeroed ARGUMENTS, which points into it. Returns 0, or -1 with what is

@@ -40,8 +40,8 @@ enum { EXIT_SERVED = 0, EXIT_UNREACHED = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 
 // What all connections have in common.
 struct relay_rule {
-    struct arguments arguments;
     char **argv;
+    struct arguments arguments;
 };
 
 // All that is known of one connection.
@@ -60,6 +60,13 @@ struct relay {
 };
 
 enum input { INPUT_BAD, INPUT_CONNECTION, INPUT_LISTENER };
+
+// A common symbol lies behind all other data, the libc's as well: what every connection touches of
+// that is at the beginning, and in one page.
+struct relay_memory {
+    struct relay_rule rule;
+    struct pump_buffers buffers;
+} relay_memory __attribute__((common));
 
 static volatile sig_atomic_t stop_requested;
 
@@ -350,14 +357,13 @@ static bool receive_client(struct relay *relay)
 static void relay_bytes(struct relay *relay, int target)
 {
     int keepalive = relay->options->number[OPTION_KEEPALIVE] != 0;
-    static struct pump_buffers buffers;
     struct pump_result result;
 
     tune(0, keepalive);
     tune(target, keepalive);
     pump(&(struct pump_request){.client = 0,
                                 .target = target,
-                                .buffers = &buffers,
+                                .buffers = &relay_memory.buffers,
                                 .idle_ms = relay->options->number[OPTION_TIMEOUT] * 1000,
                                 .mask = relay->mask,
                                 .stop = relay->stop},
@@ -506,21 +512,21 @@ FRAME static bool understand(struct relay_rule *rule, int argc, char *argv[])
 
 int main(int argc, char *argv[])
 {
-    static struct relay_rule rule;
+    struct relay_rule *rule = &relay_memory.rule;
 
     take_listen_fds();
     report_init(PROGRAM);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); // a log over the limit of file sizes is no reason to end
-    if (!understand(&rule, argc, argv))
+    if (!understand(rule, argc, argv))
         return EXIT_USAGE;
-    if (arguments_ask_for_text(&rule.arguments))
-        return print_text(&rule.arguments.options);
+    if (arguments_ask_for_text(&rule->arguments))
+        return print_text(&rule->arguments.options);
     switch (input_kind()) {
     case INPUT_CONNECTION:
-        return serve_connection(&rule);
+        return serve_connection(rule);
     case INPUT_LISTENER:
-        return serve_listener(&rule);
+        return serve_listener(rule);
     case INPUT_BAD:
         break;
     }
