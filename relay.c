@@ -196,12 +196,11 @@ FRAME static void write_log(struct relay *relay, enum log_event event)
     char line[LOG_LINE_MAX];
     enum log_style style =
         relay->options->text[OPTION_LOG_COMMON] ? LOG_STYLE_COMMON : LOG_STYLE_TABS;
-    time_t now = clock_date();
     size_t length;
 
     if (!sink)
         return;
-    localtime_r(&now, &relay->record.when);
+    clock_local(clock_date(), &relay->record.when);
     relay->record.event = event;
     length = log_format(line, style, &relay->record);
     if (log_write(sink, PROGRAM, &relay->record, line, length) < 0)
