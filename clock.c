@@ -123,7 +123,8 @@ bool clock_zone_read(const unsigned char *data, size_t size, int64_t when, struc
     return true;
 }
 
-static bool read_zone(int64_t when, struct clock_zone *zone)
+// What is on the stack here is to be no part of its caller's frame.
+__attribute__((noinline)) static bool read_zone(int64_t when, struct clock_zone *zone)
 {
     unsigned char data[CLOCK_ZONE_MAX];
     int fd = open(ZONE_FILE, O_RDONLY | O_NONBLOCK | O_NOCTTY);

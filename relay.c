@@ -190,22 +190,27 @@ static enum input input_kind(void)
     return INPUT_CONNECTION;
 }
 
-FRAME static void write_log(struct relay *relay, enum log_event event)
+FRAME static void write_line(const struct relay *relay, const char *sink)
 {
-    const char *sink = relay->options->text[OPTION_LOG];
     char line[LOG_LINE_MAX];
     enum log_style style =
         relay->options->text[OPTION_LOG_COMMON] ? LOG_STYLE_COMMON : LOG_STYLE_TABS;
-    size_t length;
+    size_t length = log_format(line, style, &relay->record);
+
+    if (log_write(sink, PROGRAM, &relay->record, line, length) < 0)
+        report_to_syslog("unable to write %s: %s; lost: %.*s", sink, strerror(errno),
+                         (int)length - 1, line);
+}
+
+static void write_log(struct relay *relay, enum log_event event)
+{
+    const char *sink = relay->options->text[OPTION_LOG];
 
     if (!sink)
         return;
     clock_local(clock_date(), &relay->record.when);
     relay->record.event = event;
-    length = log_format(line, style, &relay->record);
-    if (log_write(sink, PROGRAM, &relay->record, line, length) < 0)
-        report_to_syslog("unable to write %s: %s; lost: %.*s", sink, strerror(errno),
-                         (int)length - 1, line);
+    write_line(relay, sink);
 }
 
 // Finds out who the client is and where it came in. Returns -1 where it is gone already.
@@ -293,7 +298,7 @@ static bool is_ipv6_only(void)
 
 // Connects to the target. Returns the socket, or -1 when the failure was logged and reported;
 // *CLEAN is then false if something goes on in this process.
-static int reach_target(struct relay *relay, bool *clean)
+FRAME static int reach_target(struct relay *relay, bool *clean)
 {
     union host_address listener;
     struct dial_failure failure;
