@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 //
-// clock: the time, for a process that asks for it a few times in its life.
+// clock: the time, at little cost to a process that asks for it but a few times in its life.
 #ifndef CLOCK_H
 #define CLOCK_H
 

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "clock.h"
+
 // What is owed to a side whose opposite is dead: given up after so long without progress.
 #define DRAIN_MS 10000
 
@@ -44,10 +46,7 @@ struct pump {
 
 static int64_t now_ms(void)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return clock_ms();
 }
 
 static bool has_pending(const struct flow *flow)
