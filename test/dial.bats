@@ -76,6 +76,36 @@ require_ipv6() {
     reaches ::ffff:127.0.0.1 "$(port_of target)"
 }
 
+# unknowing TARGET...: a relay in whose eyes whoever opens a file by which names are known waits for
+# ever.
+unknowing() {
+    local file
+
+    [ -p silent ] || mkfifo silent
+    {
+        echo '#!/bin/sh'
+        for file in hosts resolv.conf nsswitch.conf services host.conf gai.conf; do
+            [ ! -e "/etc/$file" ] || echo "mount --bind '$T/silent' /etc/$file || exit 9"
+        done
+        echo "exec '$RELAY' \"\$@\""
+    } >unknowing.sh
+    serve relay --count=1 --status-file="$T/relay.status" 127.0.0.1 0 \
+        "$(type -P unshare)" --mount sh "$T/unknowing.sh" "$@"
+}
+
+@test "only a name is looked up: for a numeric target no file is opened by which names are known" {
+    require namespaces
+    target 127.0.0.1
+    unknowing --src=127.0.0.1 --listener=no.such.host:80 127.0.0.1 "$(port_of target)"
+    run -0 "$PEER" connect 127.0.0.1 "$(port_of relay)" 'send:hi\n' rest
+    [ "$output" = welcome ]
+    relay_ends 0
+    unknowing --log="$T/log" --connect-timeout=1 localhost "$(port_of target)"
+    "$PEER" connect 127.0.0.1 "$(port_of relay)" closed
+    relay_ends 1
+    grep -q 'local-connect-failed -' log
+}
+
 @test "a name as target, looked up anew for each connection" {
     own_etc hosts <<<'127.0.0.5 moving.test'
     target 127.0.0.5
