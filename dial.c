@@ -376,13 +376,15 @@ static int try_all(const struct dial_request *request, const struct addrinfo *li
     }
     for (; list && left > 0; list = list->ai_next) {
         const struct addrinfo *from = src ? of_family(src, list->ai_family) : NULL;
-        int64_t now = clock_ms(), until = deadline;
+        int64_t now, until = deadline;
         int fd;
 
         if (src && !from)
             continue;
-        if (deadline)
+        if (deadline && left > 1) {
+            now = clock_ms();
             until = now + (deadline - now) / (int64_t)left;
+        }
         fd = try_address(request, list, from, until, &failure->step);
         if (fd >= 0)
             return fd;
