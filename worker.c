@@ -166,6 +166,13 @@ void pool_forget_client(void)
         board_unclaim(own_slot);
 }
 
+// Whether a connection waits that the first process may not know of. One wake-up may have been for
+// several (Linux before 5.7), or for a worker that does not get to it.
+static bool is_left_waiting(const struct worker_pool *pool)
+{
+    return !pool->board->shared->watched && worker_is_readable(pool->listener);
+}
+
 // One connection, on descriptor 0. Returns whether the worker may go on.
 static bool take_turn(const struct worker_pool *pool, const union host_address *client)
 {
@@ -175,8 +182,7 @@ static bool take_turn(const struct worker_pool *pool, const union host_address *
 
     own_slot->state = BOARD_BUSY;
     board_move(pool->board);
-    // One wake-up may have been for several connections (Linux before 5.7).
-    if (board_is_short(pool->board) || worker_is_readable(pool->listener))
+    if (board_is_short(pool->board) || is_left_waiting(pool))
         poke(pool);
     if (admit(pool, client)) {
         set_mask(&busy, true);
