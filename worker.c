@@ -16,6 +16,7 @@
 #define CLAIM_STEP_MS  2
 #define GIVE_STEP_MS   5
 #define STACK_BYTES    16384
+#define WATCHERS_MOST  128 // that cost less than looking away and back
 
 static const int ending[] = {SIGTERM, SIGINT, SIGHUP};
 
@@ -173,6 +174,33 @@ static bool is_left_waiting(const struct worker_pool *pool)
     return !pool->board->shared->watched && worker_is_readable(pool->listener);
 }
 
+// Returns 0, or -1 with errno.
+static int watch_listener(const struct worker_pool *pool)
+{
+    // Of the workers that wait, one is woken for a connection, not all.
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+
+    return epoll_ctl(held_epoll, EPOLL_CTL_ADD, pool->listener, &event);
+}
+
+// For each connection that comes the kernel asks all who watch the listener, busy or not, until it
+// has found one who waits: hundreds of busy ones took longer than all the rest.
+static bool look_away(const struct worker_pool *pool)
+{
+    return pool->board->shared->used > WATCHERS_MOST &&
+           epoll_ctl(held_epoll, EPOLL_CTL_DEL, pool->listener, NULL) == 0;
+}
+
+// Returns whether the process may serve another client.
+static bool serve(const struct worker_pool *pool)
+{
+    const struct pool_request *request = pool->request;
+    bool away = look_away(pool);
+    bool go_on = request->serve(request->context, &pool->wait, &worker_stop_requested);
+
+    return go_on && (!away || watch_listener(pool) == 0);
+}
+
 // One connection, on descriptor 0. Returns whether the worker may go on.
 static bool take_turn(const struct worker_pool *pool, const union host_address *client)
 {
@@ -191,7 +219,7 @@ static bool take_turn(const struct worker_pool *pool, const union host_address *
             give_away(pool);
         else
             sigprocmask(SIG_SETMASK, &busy, NULL);
-        go_on = request->serve(request->context, &pool->wait, &worker_stop_requested);
+        go_on = serve(pool);
         sigaddset(&busy, SIGUSR1);
         sigprocmask(SIG_SETMASK, &busy, NULL);
     }
@@ -301,20 +329,12 @@ static void accept_and_serve(const struct worker_pool *pool)
     }
 }
 
-static bool watch_listener(const struct worker_pool *pool)
-{
-    // Of the workers that wait, one is woken for a connection, not all.
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-
-    held_listener = pool->listener;
-    held_epoll = epoll_create1(EPOLL_CLOEXEC);
-    return held_epoll >= 0 && epoll_ctl(held_epoll, EPOLL_CTL_ADD, pool->listener, &event) == 0;
-}
-
 void worker_run(const struct worker_pool *pool, struct board_slot *slot)
 {
     own_slot = slot;
-    if (!watch_listener(pool)) {
+    held_listener = pool->listener;
+    held_epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (held_epoll < 0 || watch_listener(pool) < 0) {
         if (board_due(&pool->board->shared->scarce, WORKER_SAY_MS))
             pool->request->tell("unable to wait for connections: %s; trying again",
                                 strerror(errno));
