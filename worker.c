@@ -204,8 +204,6 @@ static bool serve(const struct worker_pool *pool)
 // One connection, on descriptor 0. Returns whether the worker may go on.
 static bool take_turn(const struct worker_pool *pool, const union host_address *client)
 {
-    const struct pool_request *request = pool->request;
-    sigset_t busy = pool->found;
     bool go_on = true;
 
     own_slot->state = BOARD_BUSY;
@@ -213,22 +211,16 @@ static bool take_turn(const struct worker_pool *pool, const union host_address *
     if (board_is_short(pool->board) || is_left_waiting(pool))
         poke(pool);
     if (admit(pool, client)) {
-        set_mask(&busy, true);
-        sigdelset(&busy, SIGUSR1);
-        if (request->gives_away)
+        if (pool->request->gives_away)
             give_away(pool);
-        else
-            sigprocmask(SIG_SETMASK, &busy, NULL);
         go_on = serve(pool);
-        sigaddset(&busy, SIGUSR1);
-        sigprocmask(SIG_SETMASK, &busy, NULL);
     }
     wipe_stack();
     // The client may know of the end, and come again, as soon as the descriptor is closed.
     board_unclaim(own_slot);
     board_move(pool->board);
     close(0);
-    if (go_on && !request->gives_away)
+    if (go_on && !pool->request->gives_away)
         return true;
     own_slot->state = BOARD_LEAVING;
     return false;
@@ -277,9 +269,8 @@ static void await(const struct worker_pool *pool, bool *last)
         *last = board_retire(pool->board, own_slot);
 }
 
-// Whether no connection is to be accepted any more. Signals that are to tell so may still wait, and
-// that comes with the death of the first process too; one that comes between this and accept4(2)
-// is too late for one connection.
+// Whether no connection is to be accepted any more. SIGUSR1 is let in everywhere; the signals that
+// end a worker may still wait, and one that comes between this and accept4(2) ends a connection.
 static bool is_called_off(const struct worker_pool *pool)
 {
     sigset_t pending;
@@ -290,7 +281,7 @@ static bool is_called_off(const struct worker_pool *pool)
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
         if (sigismember(&pending, ending[i]))
             return true;
-    return sigismember(&pending, SIGUSR1);
+    return false;
 }
 
 static void accept_and_serve(const struct worker_pool *pool)
@@ -317,6 +308,8 @@ static void accept_and_serve(const struct worker_pool *pool)
             last = false;
             go_on = take_turn(pool, &client);
             explicit_bzero(&client, sizeof client);
+        } else if (held_listener < 0) {
+            break; // since it was looked at: EBADF
         } else if (errno == EAGAIN) {
             go_on = !last;
             own_slot->state = last ? BOARD_LEAVING : BOARD_IDLE;
@@ -331,6 +324,8 @@ static void accept_and_serve(const struct worker_pool *pool)
 
 void worker_run(const struct worker_pool *pool, struct board_slot *slot)
 {
+    sigset_t told;
+
     own_slot = slot;
     held_listener = pool->listener;
     held_epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -342,6 +337,9 @@ void worker_run(const struct worker_pool *pool, struct board_slot *slot)
     }
     set_handler(SIGCHLD, SIG_DFL);
     set_handler(SIGUSR1, let_go);
+    sigemptyset(&told);
+    sigaddset(&told, SIGUSR1);
+    sigprocmask(SIG_UNBLOCK, &told, NULL);
     // So the kernel tells of the end of the first process, even if that was killed.
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
     if (getppid() != pool->first)
