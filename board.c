@@ -187,13 +187,14 @@ static unsigned count_used(const struct board *board)
     return used < board->max ? used : board->max;
 }
 
-// Whether at least WANTED are idle.
+// Whether at least WANTED are idle. Slots are given out from the first on, so those of long
+// connections come first.
 static bool has_idle(const struct board *board, unsigned wanted)
 {
-    unsigned used = count_used(board), idle = 0;
+    unsigned idle = 0;
 
-    for (unsigned i = 0; i < used && idle < wanted; i++)
-        idle += is_idle(board->shared->slots[i].state);
+    for (unsigned i = count_used(board); i > 0 && idle < wanted; i--)
+        idle += is_idle(board->shared->slots[i - 1].state);
     return idle >= wanted;
 }
 

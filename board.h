@@ -60,6 +60,7 @@ struct board_shared {
     atomic_uint used;
     atomic_uint least;           // a worker that leaves fewer idle ones tells the first process
     atomic_bool closing;         // nobody accepts any more
+    atomic_bool watched;         // the first process is about to look who waits, unasked
     atomic_int broken;           // errno of a listener that cannot be accepted on
     atomic_uint moved;           // when a connection last began or ended
     atomic_uint scarce, refused; // of board_due()

@@ -31,7 +31,7 @@ struct pool {
     struct worker_pool base;
     struct board board;
     struct timer fork;  // no worker is started before
-    struct timer stuck; // a connection that still waits then needs one more worker
+    struct timer stuck; // a connection that still waits then may need one more worker
     struct timer calm;  // a crash after it is the first again
     struct timer full; // set: it was told that max is reached; whether there is room is looked then
     int64_t crash_pause;
@@ -122,7 +122,8 @@ static void reap(struct pool *pool)
             board_move(&pool->board);
         board_free(&pool->board, slot);
         // It may have been woken for a connection, and not have accepted it.
-        set_timer(&pool->stuck, STUCK_MS);
+        if (!pool->stuck.set)
+            set_timer(&pool->stuck, STUCK_MS);
     }
     if (crashed && !pool->board.shared->closing)
         note_crash(pool);
@@ -148,22 +149,43 @@ static void note_full(struct pool *pool, const struct board_counts *counts)
     pool->board.shared->least = counts->workers < max ? BOARD_LEAST_IDLE : !pool->full.set;
 }
 
+// From now on workers need not tell that somebody waits: that is looked at soon.
+static void watch(struct pool *pool, bool on)
+{
+    if (on)
+        set_timer(&pool->stuck, STUCK_MS);
+    pool->stuck.set = pool->board.shared->watched = on;
+}
+
+// Whether a connection waits, and none of the idle workers takes it. While others are taken it is
+// about to be the next.
+static bool is_somebody_stuck(struct pool *pool, bool poked)
+{
+    bool due = is_due(&pool->stuck);
+
+    if (pool->stuck.set ? !due : !poked)
+        return false;
+    // In this order: a worker looks who waits before it looks whether that is watched.
+    watch(pool, false);
+    if (!worker_is_readable(pool->base.listener))
+        return false;
+    if (due && board_quiet_ms(&pool->board) >= STUCK_MS)
+        return true;
+    watch(pool, true);
+    return false;
+}
+
 // Starts what is missing; one more where a connection waits in spite of idle workers.
 static enum role adjust(struct pool *pool, bool poked, struct board_counts *counts)
 {
     unsigned missing;
-    bool stuck = is_due(&pool->stuck);
 
     board_count(&pool->board, counts);
     missing = board_missing(&pool->board, counts);
-    if (stuck)
-        pool->stuck.set = false;
-    if (missing == 0 && counts->workers < pool->board.max && counts->idle > 0) {
-        if (stuck && worker_is_readable(pool->base.listener))
-            missing = 1;
-        else if (poked && !pool->stuck.set && worker_is_readable(pool->base.listener))
-            set_timer(&pool->stuck, STUCK_MS);
-    }
+    if (missing == 0 && counts->workers < pool->board.max && counts->idle > 0)
+        missing = is_somebody_stuck(pool, poked);
+    else if (is_due(&pool->stuck))
+        watch(pool, false);
     if (!pool->fork.set || is_due(&pool->fork)) {
         pool->fork.set = false;
         if (missing > 0 && start_workers(pool, missing) == ROLE_WORKER)

@@ -16,6 +16,7 @@
 #define CLAIM_STEP_MS  2
 #define GIVE_STEP_MS   5
 #define STACK_BYTES    16384
+#define WATCHERS_MOST  128 // that cost less than looking away and back
 
 static const int ending[] = {SIGTERM, SIGINT, SIGHUP};
 
@@ -166,35 +167,60 @@ void pool_forget_client(void)
         board_unclaim(own_slot);
 }
 
+// Whether a connection waits that the first process may not know of. One wake-up may have been for
+// several (Linux before 5.7), or for a worker that does not get to it.
+static bool is_left_waiting(const struct worker_pool *pool)
+{
+    return !pool->board->shared->watched && worker_is_readable(pool->listener);
+}
+
+// Returns 0, or -1 with errno.
+static int watch_listener(const struct worker_pool *pool)
+{
+    // Of the workers that wait, one is woken for a connection, not all.
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+
+    return epoll_ctl(held_epoll, EPOLL_CTL_ADD, pool->listener, &event);
+}
+
+// For each connection that comes the kernel asks all who watch the listener, busy or not, until it
+// has found one who waits: hundreds of busy ones took longer than all the rest.
+static bool look_away(const struct worker_pool *pool)
+{
+    return pool->board->shared->used > WATCHERS_MOST &&
+           epoll_ctl(held_epoll, EPOLL_CTL_DEL, pool->listener, NULL) == 0;
+}
+
+// Returns whether the process may serve another client.
+static bool serve(const struct worker_pool *pool)
+{
+    const struct pool_request *request = pool->request;
+    bool away = look_away(pool);
+    bool go_on = request->serve(request->context, &pool->wait, &worker_stop_requested);
+
+    return go_on && (!away || watch_listener(pool) == 0);
+}
+
 // One connection, on descriptor 0. Returns whether the worker may go on.
 static bool take_turn(const struct worker_pool *pool, const union host_address *client)
 {
-    const struct pool_request *request = pool->request;
-    sigset_t busy = pool->found;
     bool go_on = true;
 
     own_slot->state = BOARD_BUSY;
     board_move(pool->board);
-    // One wake-up may have been for several connections (Linux before 5.7).
-    if (board_is_short(pool->board) || worker_is_readable(pool->listener))
+    if (board_is_short(pool->board) || is_left_waiting(pool))
         poke(pool);
     if (admit(pool, client)) {
-        set_mask(&busy, true);
-        sigdelset(&busy, SIGUSR1);
-        if (request->gives_away)
+        if (pool->request->gives_away)
             give_away(pool);
-        else
-            sigprocmask(SIG_SETMASK, &busy, NULL);
-        go_on = request->serve(request->context, &pool->wait, &worker_stop_requested);
-        sigaddset(&busy, SIGUSR1);
-        sigprocmask(SIG_SETMASK, &busy, NULL);
+        go_on = serve(pool);
     }
     wipe_stack();
     // The client may know of the end, and come again, as soon as the descriptor is closed.
     board_unclaim(own_slot);
     board_move(pool->board);
     close(0);
-    if (go_on && !request->gives_away)
+    if (go_on && !pool->request->gives_away)
         return true;
     own_slot->state = BOARD_LEAVING;
     return false;
@@ -243,9 +269,8 @@ static void await(const struct worker_pool *pool, bool *last)
         *last = board_retire(pool->board, own_slot);
 }
 
-// Whether no connection is to be accepted any more. Signals that are to tell so may still wait, and
-// that comes with the death of the first process too; one that comes between this and accept4(2)
-// is too late for one connection.
+// Whether no connection is to be accepted any more. SIGUSR1 is let in everywhere; the signals that
+// end a worker may still wait, and one that comes between this and accept4(2) ends a connection.
 static bool is_called_off(const struct worker_pool *pool)
 {
     sigset_t pending;
@@ -256,7 +281,7 @@ static bool is_called_off(const struct worker_pool *pool)
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
         if (sigismember(&pending, ending[i]))
             return true;
-    return sigismember(&pending, SIGUSR1);
+    return false;
 }
 
 static void accept_and_serve(const struct worker_pool *pool)
@@ -283,6 +308,8 @@ static void accept_and_serve(const struct worker_pool *pool)
             last = false;
             go_on = take_turn(pool, &client);
             explicit_bzero(&client, sizeof client);
+        } else if (held_listener < 0) {
+            break; // since it was looked at: EBADF
         } else if (errno == EAGAIN) {
             go_on = !last;
             own_slot->state = last ? BOARD_LEAVING : BOARD_IDLE;
@@ -295,20 +322,14 @@ static void accept_and_serve(const struct worker_pool *pool)
     }
 }
 
-static bool watch_listener(const struct worker_pool *pool)
-{
-    // Of the workers that wait, one is woken for a connection, not all.
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-
-    held_listener = pool->listener;
-    held_epoll = epoll_create1(EPOLL_CLOEXEC);
-    return held_epoll >= 0 && epoll_ctl(held_epoll, EPOLL_CTL_ADD, pool->listener, &event) == 0;
-}
-
 void worker_run(const struct worker_pool *pool, struct board_slot *slot)
 {
+    sigset_t told;
+
     own_slot = slot;
-    if (!watch_listener(pool)) {
+    held_listener = pool->listener;
+    held_epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (held_epoll < 0 || watch_listener(pool) < 0) {
         if (board_due(&pool->board->shared->scarce, WORKER_SAY_MS))
             pool->request->tell("unable to wait for connections: %s; trying again",
                                 strerror(errno));
@@ -316,6 +337,9 @@ void worker_run(const struct worker_pool *pool, struct board_slot *slot)
     }
     set_handler(SIGCHLD, SIG_DFL);
     set_handler(SIGUSR1, let_go);
+    sigemptyset(&told);
+    sigaddset(&told, SIGUSR1);
+    sigprocmask(SIG_UNBLOCK, &told, NULL);
     // So the kernel tells of the end of the first process, even if that was killed.
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
     if (getppid() != pool->first)

@@ -68,6 +68,31 @@ all_served() {
     [ ! -s said ]
 }
 
+# count_watching PID...: how many of them have the listener in their epoll(7) descriptor
+count_watching() {
+    local pid count=0
+
+    for pid; do
+        if grep -qs '^tfd:' "/proc/$pid/fdinfo/"*; then ((++count)); fi
+    done
+    echo "$count"
+}
+
+@test "hundreds of busy workers do not slow down the others: most do not watch the listener" {
+    hand_relay
+    start many "$PEER" connect --times=300 --parallel=300 127.0.0.1 "$(port_of relay)" \
+        send:x recv:1 wait-file:"$T/go" fin eof
+    wait_for logged_times opened 300
+    # shellcheck disable=SC2046
+    (($(count_watching $(busy_workers)) < 200))
+    # Those who serve them watch again afterwards, each of them
+    client --times=100 send:x recv:1 fin eof >/dev/null
+    touch go
+    finished many
+    all_served 400
+    [ ! -s said ]
+}
+
 @test "2000 by 32 at a time: none is lost" {
     hand_relay
     client --times=2000 --parallel=32 send:x recv:1 fin eof >/dev/null

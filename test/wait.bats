@@ -259,3 +259,37 @@ one_left() {
     [ "$(client send:hello recv:5 fin eof)" = hello ]
     relay_ends 0
 }
+
+# socket_options PID: "SIDE nodelay keepalive oobinline" of its connections
+socket_options() {
+    # shellcheck disable=SC2016
+    perl -e '
+        my $pid = 0 + shift; # a number, for syscall
+        my $pidfd = syscall 434, $pid, 0; # pidfd_open(2)
+        for my $fd (0, 3 .. 9) {
+            next if (readlink("/proc/$pid/fd/$fd") // "") !~ /^socket:/;
+            my $copy = syscall 438, $pidfd, $fd, 0; # pidfd_getfd(2)
+            if ($copy < 0) { print "unable: $!\n"; next }
+            open my $socket, "+<&=", $copy or die;
+            next if unpack "i", getsockopt $socket, 1, 30; # SO_ACCEPTCONN
+            printf "%s %d %d %d\n", $fd ? "target" : "client",
+                map { unpack "i", getsockopt $socket, $_->[0], $_->[1] } [6, 1], [1, 9], [1, 10];
+        }' "$1" | tee options
+    ! grep -q 'unable: Operation not permitted' options || skip "may not look at another's sockets"
+    ! grep -q 'unable: Function not implemented' options || skip "the kernel has no pidfd_getfd"
+}
+
+@test "no delay, urgent bytes in line, and keepalive unless it is off: for the first client, too" {
+    require root perl
+    hand_relay
+    hold one
+    socket_options "$(busy_workers)"
+    [ "$(<options)" = $'client 1 1 1\ntarget 1 1 1' ]
+    let_go one
+    stop relay
+    hand_relay --keepalive=off
+    hold one
+    socket_options "$(busy_workers)"
+    [ "$(<options)" = $'client 1 0 1\ntarget 1 0 1' ]
+    let_go one
+}
