@@ -75,7 +75,7 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments pool worker board dial pump clock log journal \
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments pool worker board dial pump pipe clock log \
 	report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
 	explain logfile generator apply hangup systemd command launch children lines source output \
@@ -86,7 +86,7 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl options arguments board pool journal clock log conf unit emit output command
+UNIT_TESTS = host acl options arguments board pool pump journal clock log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -99,6 +99,7 @@ UNIT_conf    = $(call unit_objs,conf $(SHARED))
 UNIT_arguments = $(call unit_objs,arguments $(SHARED))
 UNIT_board   = $(call unit_objs,board host)
 UNIT_pool    = $(call unit_objs,pool worker board host)
+UNIT_pump    = $(call unit_objs,pump pipe clock)
 UNIT_unit    = $(call unit_objs,unit text)
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
 UNIT_output  = $(call unit_objs,output source)
@@ -173,6 +174,8 @@ $(O)/test/unit/%_test: $(O)/obj/test/unit/%_test.o
 # System calls that this one replaces.
 $(O)/test/unit/pool_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,accept4 clock_gettime \
 	epoll_pwait eventfd kill prctl)
+$(O)/test/unit/pump_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,clock_gettime fcntl pipe2 \
+	splice)
 
 $(foreach t,$(UNIT_TESTS),$(eval $(O)/test/unit/$(t)_test: $(UNIT_$(t))))
 

@@ -2,15 +2,18 @@
 #include "pump.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "clock.h"
+#include "pipe.h"
 
 // What is owed to a side whose opposite is dead: given up after so long without progress.
 #define DRAIN_MS 10000
@@ -19,21 +22,39 @@
 // often, in rounds, they are let in on purpose.
 #define SIGNAL_ROUNDS 64
 
+// A read of so much is one of bulk data: the next goes by a pipe. Where none can be had, it is not
+// tried again at every read.
+#define BULK_BYTES 65536
+#define NO_PIPE_MS 1000
+
+// After so long without more than this at once, a flow gives back its pipe and memory.
+#define QUIET_MS    1000
+#define LIGHT_BYTES 16384
+
 struct side {
     int fd;
     bool dead; // reset or broken: nothing can be delivered to it any more
     bool hung; // poll(2) will report POLLHUP for ever: not to be asked unless something is wanted
+    bool was_blocking; // and is to be again
 };
 
-// One direction. `end` never goes back before everything up to it has been sent.
+// One direction. Bytes go by the buffer, or, while they are many, by a pipe. They come into one of
+// the two only while the other is empty, so none overtakes another; but what a pipe turns out to be
+// unable to deliver goes from it to the buffer. `end` never goes back before everything up to it
+// has been sent.
 struct flow {
     struct side *from, *to;
     size_t start, end;
-    size_t used;   // of the buffer, ever
-    bool ended;    // end of file or an error at `from`: nothing more will be read
-    bool finished; // and delivered, or given up
+    size_t used;      // of the buffer, since it was last wiped
+    bool ended;       // end of file or an error at `from`: nothing more will be read
+    bool finished;    // and delivered, or given up
+    bool bulk;        // the last read was one
+    bool no_pipe;     // one of the two sockets cannot splice
+    int64_t pipe_ms;  // not before that a pipe is tried again
+    int64_t heavy_ms; // when more than LIGHT_BYTES last came
     uint64_t received, delivered;
     unsigned char *buffer;
+    struct pipe pipe;
 };
 
 struct pump {
@@ -44,19 +65,27 @@ struct pump {
     unsigned rounds;
 };
 
-static int64_t now_ms(void)
-{
-    return clock_ms();
-}
-
-static bool has_pending(const struct flow *flow)
+static bool has_buffered(const struct flow *flow)
 {
     return flow->start < flow->end;
 }
 
+static bool has_pending(const struct flow *flow)
+{
+    return has_buffered(flow) || flow->pipe.held > 0;
+}
+
 static bool wants_input(const struct flow *flow)
 {
-    return !flow->ended && flow->end < PUMP_BUFFER_BYTES;
+    if (flow->ended || (flow->pipe.open && has_pending(flow)))
+        return false;
+    return flow->end < PUMP_BUFFER_BYTES;
+}
+
+// Whether there is something to give back when it is quiet.
+static bool is_heavy(const struct flow *flow)
+{
+    return (flow->pipe.open || flow->used > LIGHT_BYTES) && !has_pending(flow);
 }
 
 static void note_end(struct pump *pump, const struct side *side)
@@ -77,6 +106,7 @@ static bool is_unix(const struct side *side)
 static void end_flow(struct pump *pump, struct flow *flow)
 {
     note_end(pump, flow->to);
+    pipe_close(&flow->pipe);
     flow->start = flow->end = 0;
     flow->ended = flow->finished = true;
 }
@@ -88,16 +118,92 @@ static void give_up(struct pump *pump, struct side *side)
     end_flow(pump, side == &pump->target ? &pump->up : &pump->down);
 }
 
-static void fill(struct pump *pump, struct flow *flow)
+// What else has this socket does not use it meanwhile, and finds it as it was.
+static bool set_nonblocking(struct side *side)
+{
+    int flags = fcntl(side->fd, F_GETFL);
+
+    if (flags < 0 || flags & O_NONBLOCK)
+        return flags >= 0;
+    side->was_blocking = fcntl(side->fd, F_SETFL, flags | O_NONBLOCK) == 0;
+    return side->was_blocking;
+}
+
+static void restore_blocking(const struct side *side)
+{
+    int flags = side->was_blocking ? fcntl(side->fd, F_GETFL) : -1;
+
+    if (flags >= 0)
+        fcntl(side->fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
+// Gives bulk data a pipe where one can be had; without it they go by the buffer.
+static void prepare_pipe(const struct pump *pump, struct flow *flow)
+{
+    if (!flow->bulk || flow->no_pipe || flow->pipe.open || has_pending(flow) ||
+        pump->moved_ms < flow->pipe_ms)
+        return;
+    flow->bulk = false;
+    // splice(2) has no flag of its own that keeps a socket from blocking.
+    if (!set_nonblocking(flow->from) || !set_nonblocking(flow->to) || pipe_open(&flow->pipe) < 0)
+        flow->pipe_ms = pump->moved_ms + NO_PIPE_MS;
+}
+
+static void note_use(struct flow *flow)
+{
+    if (flow->used < flow->end)
+        flow->used = flow->end;
+}
+
+static ssize_t fill_buffer(struct flow *flow)
 {
     ssize_t got =
         recv(flow->from->fd, flow->buffer + flow->end, PUMP_BUFFER_BYTES - flow->end, MSG_DONTWAIT);
 
-    if (got > 0) {
+    flow->bulk = got >= BULK_BYTES;
+    if (got > 0)
         flow->end += (size_t)got;
-        if (flow->used < flow->end)
-            flow->used = flow->end;
+    note_use(flow);
+    return got;
+}
+
+// Whether GOT, of splice(2), is to be believed. Before urgent data it says that there is nothing,
+// or the end, and it may lack something else than bytes: recv(2) knows. But an error of the
+// connection is told only once.
+static bool is_sure(ssize_t got)
+{
+    if (got >= 0)
+        return got > 0;
+    return errno != EAGAIN && errno != ENOMEM && errno != EINTR && !pipe_is_refused(errno);
+}
+
+static ssize_t fill_some(struct flow *flow)
+{
+    ssize_t got;
+
+    if (!flow->pipe.open)
+        return fill_buffer(flow);
+    got = pipe_fill(&flow->pipe, flow->from->fd);
+    if (is_sure(got))
+        return got;
+    if (got < 0 && pipe_is_refused(errno)) {
+        flow->no_pipe = true;
+        pipe_close(&flow->pipe);
+    }
+    return fill_buffer(flow);
+}
+
+static void fill(struct pump *pump, struct flow *flow)
+{
+    ssize_t got;
+
+    prepare_pipe(pump, flow);
+    got = fill_some(flow);
+    if (got > 0) {
         flow->received += (size_t)got;
+        pump->moved_ms = clock_ms();
+        if (got > LIGHT_BYTES || flow->end > LIGHT_BYTES)
+            flow->heavy_ms = pump->moved_ms;
         return;
     }
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -109,11 +215,44 @@ static void fill(struct pump *pump, struct flow *flow)
         give_up(pump, flow->from);
 }
 
+// What the pipe holds comes into the buffer. Returns whether something did.
+static bool take_back(struct flow *flow)
+{
+    ssize_t got = pipe_read(&flow->pipe, flow->buffer, PUMP_BUFFER_BYTES);
+
+    flow->no_pipe = true;
+    flow->start = 0;
+    flow->end = got > 0 ? (size_t)got : 0;
+    note_use(flow);
+    return got > 0;
+}
+
+static ssize_t drain_buffer(struct flow *flow)
+{
+    ssize_t sent = send(flow->to->fd, flow->buffer + flow->start, flow->end - flow->start,
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    if (sent > 0)
+        flow->start += (size_t)sent;
+    return sent;
+}
+
+static ssize_t drain_some(struct flow *flow)
+{
+    ssize_t sent;
+
+    if (has_buffered(flow))
+        return drain_buffer(flow);
+    sent = pipe_drain(&flow->pipe, flow->to->fd);
+    if (sent < 0 && pipe_is_refused(errno) && take_back(flow))
+        return drain_buffer(flow);
+    return sent;
+}
+
 static void drain(struct pump *pump, struct flow *flow)
 {
     while (has_pending(flow)) {
-        ssize_t sent = send(flow->to->fd, flow->buffer + flow->start, flow->end - flow->start,
-                            MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t sent = drain_some(flow);
 
         if (sent < 0 && errno == EINTR)
             continue;
@@ -125,11 +264,12 @@ static void drain(struct pump *pump, struct flow *flow)
                 give_up(pump, flow->to);
             return;
         }
-        flow->start += (size_t)sent;
         flow->delivered += (size_t)sent;
-        pump->moved_ms = now_ms();
+        pump->moved_ms = clock_ms();
     }
     flow->start = flow->end = 0;
+    if (flow->no_pipe)
+        pipe_close(&flow->pipe);
 }
 
 static void finish(struct pump *pump, struct flow *flow)
@@ -144,13 +284,36 @@ static void finish(struct pump *pump, struct flow *flow)
 
 static void move(struct pump *pump, struct flow *flow, bool readable)
 {
-    if (readable && wants_input(flow)) {
+    if (readable && wants_input(flow))
         fill(pump, flow);
-        if (has_pending(flow))
-            pump->moved_ms = now_ms();
-    }
     drain(pump, flow);
     finish(pump, flow);
+}
+
+// The kernel takes back much at once, and gives zeros for it; little is kept for what comes next.
+static void wipe(struct flow *flow)
+{
+    if (flow->used <= LIGHT_BYTES || madvise(flow->buffer, PUMP_BUFFER_BYTES, MADV_DONTNEED) < 0)
+        explicit_bzero(flow->buffer, flow->used);
+    flow->used = 0;
+}
+
+static void lighten_flow(struct flow *flow, int64_t at_ms)
+{
+    if (!is_heavy(flow) || at_ms - flow->heavy_ms < QUIET_MS)
+        return;
+    pipe_close(&flow->pipe);
+    wipe(flow);
+    flow->bulk = false;
+}
+
+// Gives back what has not been needed for QUIET_MS.
+static void lighten(struct pump *pump)
+{
+    int64_t at_ms = clock_ms();
+
+    lighten_flow(&pump->up, at_ms);
+    lighten_flow(&pump->down, at_ms);
 }
 
 static struct pollfd entry_for(const struct side *side, const struct flow *from,
@@ -186,10 +349,23 @@ static int64_t patience(const struct pump *pump, long idle_ms)
     int64_t left = -1;
 
     if (idle_ms)
-        left = pump->moved_ms + idle_ms - now_ms();
+        left = pump->moved_ms + idle_ms - clock_ms();
     if ((pump->client.dead || pump->target.dead) && (!idle_ms || left > DRAIN_MS))
         left = DRAIN_MS;
     return idle_ms && left < 0 ? 0 : left;
+}
+
+// Waits, at most for MS unless that is -1. Returns what ppoll(2) does, or 0 when *STOP is set.
+static int await(struct pump *pump, const struct pump_request *request, struct pollfd entries[2],
+                 int64_t ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    int ready;
+
+    if (++pump->rounds % SIGNAL_ROUNDS == 0)
+        ppoll(NULL, 0, &(struct timespec){0}, request->mask);
+    ready = *request->stop ? 0 : ppoll(entries, 2, ms < 0 ? NULL : &time, request->mask);
+    return *request->stop ? 0 : ready;
 }
 
 // Waits, then moves what can be moved. Returns false when time is up or *STOP is set.
@@ -200,16 +376,16 @@ static bool step(struct pump *pump, const struct pump_request *request)
         entry_for(&pump->target, &pump->down, &pump->up),
     };
     int64_t wait_ms = patience(pump, request->idle_ms);
-    struct timespec time = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
-    int ready;
+    bool heavy = is_heavy(&pump->up) || is_heavy(&pump->down);
+    bool may_rest = heavy && (wait_ms < 0 || wait_ms > QUIET_MS);
+    int ready = await(pump, request, entries, may_rest ? QUIET_MS : wait_ms);
 
-    if (++pump->rounds % SIGNAL_ROUNDS == 0)
-        ppoll(NULL, 0, &(struct timespec){0}, request->mask);
-    ready = *request->stop ? 0 : ppoll(entries, 2, wait_ms < 0 ? NULL : &time, request->mask);
-    if (*request->stop || ready == 0)
-        return false;
     if (ready < 0)
         return errno == EINTR;
+    if (ready == 0 && (*request->stop || !may_rest))
+        return false;
+    if (heavy)
+        lighten(pump);
     note_events(pump, &pump->client, entries[0].revents);
     note_events(pump, &pump->target, entries[1].revents);
     move(pump, &pump->up, entries[0].revents & (POLLIN | POLLHUP | POLLERR));
@@ -238,14 +414,14 @@ static bool is_broken(const struct side *side)
 static void flush(const struct side *side, const struct pump_request *request)
 {
     int unsent = 0, before = 0;
-    int64_t deadline = now_ms() + DRAIN_MS;
+    int64_t deadline = clock_ms() + DRAIN_MS;
     struct timespec nap = {.tv_nsec = 1000000};
 
     while (!*request->stop && !is_broken(side) && ioctl(side->fd, TIOCOUTQ, &unsent) == 0 &&
            unsent > 0) {
         if (unsent != before)
-            deadline = now_ms() + DRAIN_MS;
-        if (now_ms() >= deadline)
+            deadline = clock_ms() + DRAIN_MS;
+        if (clock_ms() >= deadline)
             break;
         before = unsent;
         ppoll(NULL, 0, &nap, request->mask);
@@ -284,7 +460,7 @@ void pump(const struct pump_request *request, struct pump_result *result)
         .target.fd = request->target,
         .up = {.from = &state.client, .to = &state.target, .buffer = request->buffers->up},
         .down = {.from = &state.target, .to = &state.client, .buffer = request->buffers->down},
-        .moved_ms = now_ms(),
+        .moved_ms = clock_ms(),
     };
     bool going = true;
 
@@ -296,6 +472,10 @@ void pump(const struct pump_request *request, struct pump_result *result)
     result->to_client = state.down.delivered;
     result->end = reason(&state, request, going);
     // The process may serve another client.
-    explicit_bzero(state.up.buffer, state.up.used);
-    explicit_bzero(state.down.buffer, state.down.used);
+    pipe_close(&state.up.pipe);
+    pipe_close(&state.down.pipe);
+    wipe(&state.up);
+    wipe(&state.down);
+    restore_blocking(&state.client);
+    restore_blocking(&state.target);
 }

@@ -7,18 +7,25 @@
 // any more, makes the other one end with a reset as well, after what it was owed; so does an end by
 // time or *STOP while something is still owed. What one side does not take is not read from the
 // other: memory stays bounded. No byte of it is left in memory at the end.
+//
+// Bulk data go through a pipe, splice(2), one for each direction that has them, where the kernel
+// gives one that is large enough. After a second without, the pipe is closed and its memory is the
+// kernel's again.
 #ifndef PUMP_H
 #define PUMP_H
 
 #include <signal.h>
 #include <stdint.h>
 
-#define PUMP_BUFFER_BYTES 65536
+#define PUMP_BUFFER_BYTES 131072
+#define PUMP_PAGE_BYTES   4096
 
 // What has been read and not yet written. On a stack it would cost memory at once, since a large
-// frame is touched page by page; elsewhere only what has been used does.
+// frame is touched page by page; elsewhere only what has been used does. Whole pages are given back
+// to the kernel, so it must be private and of no file.
 struct pump_buffers {
-    unsigned char up[PUMP_BUFFER_BYTES], down[PUMP_BUFFER_BYTES];
+    _Alignas(PUMP_PAGE_BYTES) unsigned char up[PUMP_BUFFER_BYTES];
+    _Alignas(PUMP_PAGE_BYTES) unsigned char down[PUMP_BUFFER_BYTES];
 };
 
 struct pump_request {
@@ -43,8 +50,10 @@ struct pump_result {
     enum pump_end end;
 };
 
-// Returns when both directions are done, or time or *STOP ended them. The sockets stay open; a
-// side that is to see a reset gets it when the caller closes the last descriptor of its socket.
+// Returns when both directions are done, or time or *STOP ended them. The sockets stay open, and
+// may be O_NONBLOCK or not, which they are as before at the end, but not in between; a side that is
+// to see a reset gets it when the caller closes the last descriptor of its socket. SIGPIPE has to
+// be ignored.
 void pump(const struct pump_request *request, struct pump_result *result);
 
 #endif

@@ -323,7 +323,7 @@ has_none_of() {
     before=$(readlink "/proc/$pid/fd/"*)
     # More than once, and in both directions
     start one "$PEER" connect --from=127.11.22.33 127.0.0.1 "$(port_of relay)" \
-        "send:$(printf "$mark%.0s" {1..3000})" recv:20000 touch:"$T/up" wait-file:"$T/go" fin discard
+        "send:$(printf "$mark%.0s" {1..1000})" recv:8000 touch:"$T/up" wait-file:"$T/go" fin discard
     wait_for test -e up
     has_in_memory "$mark" "$pid"
     has_in_memory 127.11.22.33 "$pid"
@@ -334,6 +334,32 @@ has_none_of() {
     [ "$(workers | tr -d ' ')" = "$pid" ]
     has_none_of "$pid" "$mark" 127.11.22.33 $'\x7f\x0b\x16\x21'
     [ "$(readlink "/proc/$pid/fd/"*)" = "$before" ]
+}
+
+# bats test_tags=memory
+@test "neither pipes nor memory are left of bulk data, while the client is there and after it" {
+    local pid before
+
+    hand_relay --max=1
+    greets
+    pid=$(workers | tr -d ' ')
+    wait_for is_free "$pid"
+    before=$(readlink "/proc/$pid/fd/"*)
+    hold one both:8000000:1:1 touch:"$T/over" wait-file:"$T/end" fin eof
+    touch one.go
+    wait_for test -e over
+    wait_for is_lean "$pid"
+    touch end
+    finished one
+    wait_for is_free "$pid"
+    is_lean "$pid"
+    [ "$(readlink "/proc/$pid/fd/"*)" = "$before" ]
+}
+
+# is_lean PID: it has no pipe, and fewer KiB than were moved through its buffers.
+is_lean() {
+    [[ $(readlink "/proc/$1/fd/"*) != *pipe:* ]] &&
+        [ "$(awk '/^RssAnon:/ { print $2 }' "/proc/$1/status")" -lt 100 ]
 }
 
 # bats test_tags=memory

@@ -175,6 +175,30 @@ CapEff:=0000000000000000 CapBnd:=0000000000000000 NoNewPrivs:=1 Seccomp:=2 nobod
 EOT
 }
 
+# relay_has_pipes N: all relays together have so many ends.
+relay_has_pipes() {
+    [ "$(inside pgrep -x rinetd-relay | while read -r pid; do
+        inside find "/proc/$pid/fd" -lname 'pipe:*'
+    done | wc -l)" = "$1" ]
+}
+
+@test "bulk data go through pipes in the sandbox, too, in both modes" {
+    local port mode
+
+    for mode in nowait wait; do
+        rm -f go
+        listen target 127.0.0.1 0 wait-file:"$T/go" check:67108864:1 send:x eof
+        port=$(free_ports)
+        conf "127.0.0.1 $port 127.0.0.1 $(port_of target)"
+        convert_inside -m "$mode"
+        start client "$PEER" connect 127.0.0.1 "$port" data:67108864:1 recv:1 fin eof
+        wait_for relay_has_pipes 2
+        touch go
+        finished client
+        stop target
+    done
+}
+
 @test "wait mode: a relay that can't start is tried once a second, and the client waits for it" {
     local port starts
 

@@ -5,40 +5,7 @@
 # signals; and what a connection costs while it lasts.
 
 load helper
-
-# forward [ARG...]: one relay to `port_of target`, with its process id in $T/number.
-forward() {
-    rm -f number
-    # shellcheck disable=SC2016
-    serve relay --count=1 --status-file="$T/relay.status" 127.0.0.1 0 sh -c '
-        echo "$$" >number.new && mv number.new number && exec "$@"' - \
-        "$RELAY" --log="$T/log" "$@" 127.0.0.1 "$(port_of target)"
-}
-
-client() {
-    "$PEER" connect 127.0.0.1 "$(port_of relay)" "$@"
-}
-
-start_client() {
-    start client "$PEER" connect 127.0.0.1 "$(port_of relay)" "$@"
-}
-
-# ended FROM_CLIENT TO_CLIENT WORD: the relay is done, and these are its lines.
-ended() {
-    local line
-
-    line="127.0.0.1|127.0.0.1|$(port_of relay)|127.0.0.1|$(port_of target)"
-    relay_ends 0
-    logged log "$line|0|0|opened" "$line|$1|$2|$3"
-}
-
-# ended_with WORD: the same, where the counts are anybody's guess.
-ended_with() {
-    relay_ends 0
-    [ "$(log_of log | grep -c '|0|0|opened$')" = 1 ]
-    [ "$(log_of log | grep -c "|$1\$")" = 1 ]
-    [ "$(wc -l <log)" = 2 ]
-}
+load single
 
 # Of the relay, in milliseconds.
 processor_time() {
