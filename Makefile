@@ -209,8 +209,20 @@ fuzz-%: $(O)/templates.c
 demo: all $(O)/peer
 	$(Q)BUILD='$(abspath $(O))' examples/demo
 
+# The benchmark: its own load generator and target, and what it measures the relay against.
+BENCH_PROGRAMS = $(addprefix $(O)/bench/,load serve)
+
+$(O)/bench/load: $(O)/obj/bench/load.o $(O)/obj/bench/stream.o
+$(O)/bench/serve: $(O)/obj/bench/serve.o $(O)/obj/bench/stream.o
+$(O)/bench/load $(O)/bench/serve:
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+bench-programs: all $(BENCH_PROGRAMS)
+
 lint:
-	$(Q)clang-format --dry-run -Werror *.c *.h test/*.c test/unit/*.[ch] test/fuzz/*.c
+	$(Q)clang-format --dry-run -Werror *.c *.h bench/*.[ch] test/*.c test/unit/*.[ch] test/fuzz/*.c
 	$(Q)shellcheck deps.sh examples/demo test/run test/with-systemd test/*.sh test/*.bash .ci/run
 	$(Q)for b in test/*.bats; do shellcheck -s bash -e SC2317 "$$b" || exit 1; done
 	$(Q)cd man && mandoc -Tlint -Wstyle $(MANUALS)
