@@ -210,14 +210,21 @@ demo: all $(O)/peer
 	$(Q)BUILD='$(abspath $(O))' examples/demo
 
 # The benchmark: its own load generator and target, and what it measures the relay against.
-BENCH_PROGRAMS = $(addprefix $(O)/bench/,load serve)
+BENCH_TOOLS    = $(addprefix $(O)/bench/,load serve accept start without-pipes)
+BENCH_PROGRAMS = $(BENCH_TOOLS) $(O)/bench/noop $(O)/bench/system/rinetd-relay
 
-$(O)/bench/load: $(O)/obj/bench/load.o $(O)/obj/bench/stream.o
-$(O)/bench/serve: $(O)/obj/bench/serve.o $(O)/obj/bench/stream.o
-$(O)/bench/load $(O)/bench/serve:
+$(BENCH_TOOLS): $(O)/bench/%: $(O)/obj/bench/%.o $(O)/obj/bench/stream.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+$(O)/bench/noop: $(O)/relay/bench/noop.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(RELAY_CC) $(CFLAGS) $(RELAY_LDFLAGS) $(LDFLAGS) -o $@ $^ $(RELAY_END)
+
+$(O)/bench/system/rinetd-relay: force
+	$(Q)$(MAKE) --no-print-directory O=$(@D) LIBC=system $@
 
 bench-programs: all $(BENCH_PROGRAMS)
 
