@@ -228,9 +228,14 @@ $(O)/bench/system/rinetd-relay: force
 
 bench-programs: all $(BENCH_PROGRAMS)
 
+# QUICK=1: two minutes; SECTIONS="start-up down": some of them.
+bench: bench-programs
+	$(Q)BUILD='$(abspath $(O))' QUICK='$(QUICK)' SECTIONS='$(SECTIONS)' bench/run
+
 lint:
 	$(Q)clang-format --dry-run -Werror *.c *.h bench/*.[ch] test/*.c test/unit/*.[ch] test/fuzz/*.c
 	$(Q)shellcheck deps.sh examples/demo test/run test/with-systemd test/*.sh test/*.bash .ci/run
+	$(Q)shellcheck -x bench/run
 	$(Q)for b in test/*.bats; do shellcheck -s bash -e SC2317 "$$b" || exit 1; done
 	$(Q)cd man && mandoc -Tlint -Wstyle $(MANUALS)
 
@@ -260,7 +265,7 @@ clean:
 	rm -rf $(O)
 
 force:
-.PHONY: all check test-programs golden-update fuzz demo lint install install-generator clean force
+.PHONY: all check test-programs golden-update fuzz demo bench-programs bench lint install install-generator clean force
 .DELETE_ON_ERROR:
 .SECONDARY:
 
