@@ -185,7 +185,7 @@ $(O)/peer: $(O)/obj/test/peer.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
 
-test-programs: all $(O)/peer $(UNIT_BINS) $(REPLAYS)
+test-programs: all $(O)/peer $(UNIT_BINS) $(REPLAYS) bench-tools
 
 check: test-programs
 	$(Q)BUILD='$(abspath $(O))' test/run $(TESTS)
@@ -211,7 +211,6 @@ demo: all $(O)/peer
 
 # The benchmark: its own load generator and target, and what it measures the relay against.
 BENCH_TOOLS    = $(addprefix $(O)/bench/,load serve accept start without-pipes)
-BENCH_PROGRAMS = $(BENCH_TOOLS) $(O)/bench/noop $(O)/bench/system/rinetd-relay
 
 $(BENCH_TOOLS): $(O)/bench/%: $(O)/obj/bench/%.o $(O)/obj/bench/stream.o
 	$(call say,LD,$@)
@@ -226,11 +225,14 @@ $(O)/bench/noop: $(O)/relay/bench/noop.o
 $(O)/bench/system/rinetd-relay: force
 	$(Q)$(MAKE) --no-print-directory O=$(@D) LIBC=system $@
 
-bench-programs: all $(BENCH_PROGRAMS)
+bench-tools: $(BENCH_TOOLS) $(O)/bench/noop
+
+bench-programs: all bench-tools $(O)/bench/system/rinetd-relay
 
 # QUICK=1: two minutes; SECTIONS="start-up down": some of them.
 bench: bench-programs
-	$(Q)BUILD='$(abspath $(O))' QUICK='$(QUICK)' SECTIONS='$(SECTIONS)' bench/run
+	$(Q)BUILD='$(abspath $(O))' QUICK='$(QUICK)' SECTIONS='$(SECTIONS)' CONTENDERS='$(CONTENDERS)' \
+	  bench/run
 
 lint:
 	$(Q)clang-format --dry-run -Werror *.c *.h bench/*.[ch] test/*.c test/unit/*.[ch] test/fuzz/*.c
@@ -265,7 +267,7 @@ clean:
 	rm -rf $(O)
 
 force:
-.PHONY: all check test-programs golden-update fuzz demo bench-programs bench lint install install-generator clean force
+.PHONY: all check test-programs golden-update fuzz demo bench-tools bench-programs bench lint install install-generator clean force
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -73,6 +73,7 @@ is_here() {
     for need in $need; do
         program "$need" >/dev/null || { echo "$need" && return 1; }
     done
+    [[ $1 != *-libc || -x $WORK/bin/relay-libc ]] || { echo "the build with the system's libc" && return 1; }
     [ "$1" != nginx ] || nginx_module >/dev/null || { echo libnginx-mod-stream && return 1; }
 }
 

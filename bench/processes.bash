@@ -49,13 +49,13 @@ listening() {
     return 1
 }
 
-# wait_until SECONDS COMMAND...
+# wait_until MILLISECONDS COMMAND...
 wait_until() {
-    local end=$((SECONDS + $1))
+    local end=$((${EPOCHREALTIME/./} / 1000 + $1))
 
     shift
     until "$@"; do
-        ((SECONDS <= end)) || return 1
+        ((${EPOCHREALTIME/./} / 1000 <= end)) || return 1
         pause 0.005
     done
 }
@@ -93,7 +93,7 @@ launch() {
 start_target() {
     TARGET_PORT=$((NEXT_PORT++))
     launch target exec "$BUILD/bench/serve" 127.0.0.1 "$TARGET_PORT"
-    wait_until 5 or_gone target listening "$TARGET_PORT"
+    wait_until 5000 or_gone target listening "$TARGET_PORT"
     listening "$TARGET_PORT" || {
         say "the target does not start: $(cat "$WORK/target.err")"
         return 1
@@ -109,7 +109,7 @@ start() {
     touch "$(log_of "$1")"
     [ "$RELAY_USER" != nobody ] || chown nobody "$(log_of "$1")"
     launch "$1" become "$1" "${PORT[$1]}"
-    wait_until 5 or_gone "$1" listening "${PORT[$1]}"
+    wait_until 5000 or_gone "$1" listening "${PORT[$1]}"
     listening "${PORT[$1]}" && return
     say "$1 does not start: $(tail -n 2 "$WORK/$1.err" "$WORK/$1.xinetd" 2>/dev/null)"
     stop "$1"
@@ -117,7 +117,9 @@ start() {
 }
 
 is_empty() {
-    [ -z "$CGROUP" ] || grep -q '^populated 0' "$CGROUP/$1/cgroup.events"
+    local events
+
+    [ -z "$CGROUP" ] || { read -r events <"$CGROUP/$1/cgroup.events" && [ "$events" = "populated 0" ]; }
 }
 
 stop() {
@@ -125,11 +127,11 @@ stop() {
 
     [ -n "$pid" ] || return 0
     kill "$pid" 2>/dev/null || true
-    [ -z "$CGROUP" ] || wait_until 1 is_empty "$1" || echo 1 >"$CGROUP/$1/cgroup.kill"
+    [ -z "$CGROUP" ] || wait_until 200 is_empty "$1" || echo 1 >"$CGROUP/$1/cgroup.kill"
     wait "$pid" 2>/dev/null
     unset "PID[$1]"
     if [ -n "$CGROUP" ]; then
-        wait_until 5 is_empty "$1"
+        wait_until 5000 is_empty "$1"
         rmdir "$CGROUP/$1"
         [[ -z $MEMORY || $MEMORY = "$CGROUP" ]] || rmdir "$MEMORY/$1"
     fi
