@@ -190,10 +190,10 @@ become() {
             >"$WORK/rinetd.conf"
         exec "$(program rinetd)" -f -c "$WORK/rinetd.conf"
         ;;
-    redir) exec "$(program redir)" -n -l none "127.0.0.1:$port" "127.0.0.1:$TARGET_PORT" ;;
+    redir) exec "$(program redir)" -n -l err "127.0.0.1:$port" "127.0.0.1:$TARGET_PORT" ;;
     redir-i)
         xinetd_entry "$port" "server = $(program redir)" \
-            "server_args = -i -l none 127.0.0.1:$TARGET_PORT" >"$WORK/redir-i.conf"
+            "server_args = -i -l err 127.0.0.1:$TARGET_PORT" >"$WORK/redir-i.conf"
         run_xinetd redir-i
         ;;
     socat)
