@@ -329,7 +329,7 @@ list_command() {
 
     mkdir -p "$folder/units"
     list_of "$1" >"$folder/list"
-    printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s\ndeny @%s\n' "$folder/log" "$port" "$port" \
+    printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s\ndeny @%s\n' "$folder/log" "$((NEXT_PORT++))" "$port" \
         "$folder/list" >"$folder/conf"
     started=$(date +%s%N)
     perl -e '
@@ -346,7 +346,7 @@ list_command() {
         2>"$folder/err"
     status=$?
     read -r -a COMMAND < <(sed -n 's/^\s*server_args\s*=\s*//p' "$folder/units/rinetd" 2>/dev/null)
-    [ "$status" = 0 ] && [[ "${COMMAND[*]}" = *--deny=@* ]] || return 1
+    [ "$status" = 0 ] && [[ "${COMMAND[*]}" = *--deny=* ]] || return 1
     record lists 0 "list-$1" compile_ms $((($(date +%s%N) - started) / 1000000))
     record lists 0 "list-$1" compile_mib $(($(cat "$folder/peak") / 1024))
     unset 'COMMAND[-1]' 'COMMAND[-1]' # the target, which each slot names
