@@ -190,7 +190,7 @@ $(O)/peer: $(O)/obj/test/peer.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
 
-test-programs: all $(O)/peer $(UNIT_BINS) $(REPLAYS)
+test-programs: all $(O)/peer $(UNIT_BINS) $(REPLAYS) bench-tools
 
 check: test-programs
 	$(Q)BUILD='$(abspath $(O))' test/run $(TESTS)
@@ -214,9 +214,35 @@ fuzz-%: $(O)/templates.c
 demo: all $(O)/peer
 	$(Q)BUILD='$(abspath $(O))' examples/demo
 
+# The benchmark: its own load generator and target, and what it measures the relay against.
+BENCH_TOOLS    = $(addprefix $(O)/bench/,load serve accept start without-pipes)
+
+$(BENCH_TOOLS): $(O)/bench/%: $(O)/obj/bench/%.o $(O)/obj/bench/stream.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+$(O)/bench/noop: $(O)/relay/bench/noop.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(RELAY_CC) $(CFLAGS) $(RELAY_LDFLAGS) $(LDFLAGS) -o $@ $^ $(RELAY_END)
+
+$(O)/bench/system/rinetd-relay: force
+	$(Q)$(MAKE) --no-print-directory O=$(@D) LIBC=system $@
+
+bench-tools: $(BENCH_TOOLS) $(O)/bench/noop
+
+bench-programs: all bench-tools $(O)/bench/system/rinetd-relay
+
+# QUICK=1: two minutes; SECTIONS="start-up down": some of them.
+bench: bench-programs
+	$(Q)BUILD='$(abspath $(O))' QUICK='$(QUICK)' SECTIONS='$(SECTIONS)' CONTENDERS='$(CONTENDERS)' \
+	  bench/run
+
 lint:
-	$(Q)clang-format --dry-run -Werror *.c *.h test/*.c test/unit/*.[ch] test/fuzz/*.c
+	$(Q)clang-format --dry-run -Werror *.c *.h bench/*.[ch] test/*.c test/unit/*.[ch] test/fuzz/*.c
 	$(Q)shellcheck deps.sh examples/demo test/run test/with-systemd test/*.sh test/*.bash .ci/run
+	$(Q)shellcheck -x bench/run
 	$(Q)for b in test/*.bats; do shellcheck -s bash -e SC2317 "$$b" || exit 1; done
 	$(Q)cd man && mandoc -Tlint -Wstyle $(MANUALS)
 
@@ -246,7 +272,7 @@ clean:
 	rm -rf $(O)
 
 force:
-.PHONY: all check test-programs golden-update fuzz demo lint install install-generator clean force
+.PHONY: all check test-programs golden-update fuzz demo bench-tools bench-programs bench lint install install-generator clean force
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
 #
-# deps.sh run|test: installs what is missing for building and the demo, or for all tests, on
-# Debian and its kin. Daemons are not installed, which would start them, but unpacked into
-# test/daemons, unless they are installed anyway.
+# deps.sh run|test|bench: installs what is missing for building and the demo, for all tests, or for
+# the benchmark, on Debian and its kin. Daemons are not installed, which would start them, but
+# unpacked into test/daemons, unless they are installed anyway.
 set -eu
 
 cd "$(dirname "$0")"
@@ -17,10 +17,15 @@ test_needs="$run_needs bats:bats clang:clang clang-format:clang-format llvm-symb
     :libclang-rt-dev shellcheck:shellcheck mandoc:mandoc ps:procps ip:iproute2 unshare:util-linux
     setpriv:util-linux nsenter:util-linux prlimit:util-linux logger:bsdutils
     perl:perl-base systemctl:systemd systemd-socket-activate:systemd"
+bench_needs="$run_needs ip:iproute2 unshare:util-linux setpriv:util-linux prlimit:util-linux
+    perl:perl-base systemd-socket-activate:systemd"
 # logrotate is no daemon, but its package wants cron
 run_daemons='xinetd:xinetd'
 test_daemons="$run_daemons rinetd:rinetd inetd:openbsd-inetd inetutils-inetd:inetutils-inetd
     logrotate:logrotate"
+# nginx keeps what relays streams in a module
+bench_daemons="$run_daemons rinetd:rinetd redir:redir socat:socat haproxy:haproxy nginx:nginx
+    ../lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream"
 
 die() {
     echo "deps.sh: $*" >&2
@@ -28,7 +33,7 @@ die() {
 }
 
 usage() {
-    echo 'usage: deps.sh run|test' >&2
+    echo 'usage: deps.sh run|test|bench' >&2
     exit 2
 }
 
@@ -53,7 +58,7 @@ missing_packages() {
 
 # The name inetd alone does not tell whose it is.
 has_daemon() {
-    has_package "$2" || [ -x "$daemons/usr/sbin/$1" ] ||
+    has_package "$2" || [ -e "$daemons/usr/sbin/$1" ] || [ -e "$daemons/usr/bin/$1" ] ||
         { [ "$1" != inetd ] && has_command "$1"; }
 }
 
@@ -118,7 +123,7 @@ unpack() {
 }
 
 check_libraries() {
-    for program in "$daemons"/part/tree/usr/sbin/*; do
+    for program in "$daemons"/part/tree/usr/sbin/* "$daemons"/part/tree/usr/bin/*; do
         if ldd "$program" 2>/dev/null | grep 'not found' >&2; then
             die "$program lacks a library"
         fi
@@ -145,5 +150,6 @@ main() {
 case ${1-} in
 run) main "$run_needs" "$run_daemons" ;;
 test) main "$test_needs" "$test_daemons" ;;
+bench) main "$bench_needs" "$bench_daemons" ;;
 *) usage ;;
 esac

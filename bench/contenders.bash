@@ -1,0 +1,222 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: ISC
+#
+# Part of run: who takes part, and how each is started on a port of its own, in the foreground, for
+# the target on $TARGET_PORT. Where it can, it logs every connection to a file, as rinetd does.
+
+ALL_CONTENDERS=(direct direct-again nowait wait activate activate-wait acceptor acceptor-libc rinetd redir
+    redir-i socat xinetd-redirect socket-proxyd haproxy haproxy-splice nginx)
+
+# NAME: what it is, and what it logs.
+declare -A ABOUT=(
+    [direct]='no relay at all|'
+    [direct-again]='the same once more: how noisy the run was|'
+    [nowait]='relay under xinetd, nowait|two lines a connection to a file'
+    [wait]='relay under xinetd, wait|two lines a connection to a file'
+    [activate]='relay under systemd-socket-activate --accept|two lines a connection to a file'
+    [activate-wait]='relay under systemd-socket-activate, wait|two lines a connection to a file'
+    [acceptor]='relay under the smallest acceptor|two lines a connection to a file'
+    [acceptor-libc]="the same, built with the system's libc|two lines a connection to a file"
+    [rinetd]='rinetd|a line or two a connection to a file'
+    [redir]='redir|nothing: it has syslog only'
+    [redir-i]='redir -i under xinetd|nothing: it has syslog only'
+    [socat]='socat, TCP-LISTEN with fork|notices to a file'
+    [xinetd-redirect]="xinetd's redirect|start and end of a connection to a file"
+    [socket-proxyd]='systemd-socket-proxyd|nothing: it cannot'
+    [haproxy]='haproxy, mode tcp|a line a connection to a file'
+    [haproxy-splice]='haproxy, splice forced, pipes of 1 MiB|a line a connection to a file'
+    [nginx]='nginx stream|a line a connection to a file'
+    [noop]='musl program that connects and closes|'
+    [noop-again]='the same once more: how noisy the run was|'
+    [relay]='relay, static musl, 10 patterns|two lines to a file'
+    [relay-libc]="relay, the system's libc, 10 patterns|two lines to a file"
+    [list-10]='relay, list of 10 patterns|two lines to a file'
+    [list-1000000]='relay, list of 1 000 000 patterns|two lines to a file'
+    [crowd]='relay under the smallest acceptor, as nobody|two lines a connection to a file'
+    [crowd-without]='the same, pipe2 and splice refused|two lines a connection to a file'
+)
+
+# Where a program that is needed is; fails if it is not there.
+program() {
+    local folder
+
+    for folder in "$DAEMONS/usr/sbin" "$DAEMONS/usr/bin" /usr/local/sbin /usr/local/bin /usr/sbin \
+        /usr/bin /lib/systemd; do
+        [ ! -x "$folder/$1" ] || { echo "$folder/$1" && return; }
+    done
+    return 1
+}
+
+nginx_module() {
+    local file
+
+    for file in {"$DAEMONS",}/usr/lib/nginx/modules/ngx_stream_module.so; do
+        [ ! -f "$file" ] || { echo "$file" && return; }
+    done
+    return 1
+}
+
+# Fails, and says what is missing, if a contender cannot take part here.
+is_here() {
+    local need
+
+    case $1 in
+    nowait | wait | xinetd-redirect) need=xinetd ;;
+    activate*) need=systemd-socket-activate ;;
+    redir-i) need='xinetd redir' ;;
+    socket-proxyd) need='systemd-socket-activate systemd-socket-proxyd' ;;
+    haproxy*) need=haproxy ;;
+    nginx) need=nginx ;;
+    rinetd | redir | socat) need=$1 ;;
+    *) need= ;;
+    esac
+    for need in $need; do
+        program "$need" >/dev/null || { echo "$need" && return 1; }
+    done
+    [[ $1 != *-libc || -x $WORK/bin/relay-libc ]] || { echo "the build with the system's libc" && return 1; }
+    [ "$1" != nginx ] || nginx_module >/dev/null || { echo libnginx-mod-stream && return 1; }
+}
+
+versions() {
+    local name
+
+    for name in xinetd rinetd redir socat haproxy nginx systemd; do
+        printf '%s\t' "$name"
+        case $name in
+        xinetd) "$(program xinetd)" -version 2>&1 ;;
+        rinetd) "$(program rinetd)" -v 2>&1 ;;
+        redir) "$(program redir)" -v 2>&1 ;;
+        socat) "$(program socat)" -V 2>&1 | sed -n 2p ;;
+        haproxy) "$(program haproxy)" -v 2>&1 ;;
+        nginx) "$(program nginx)" -v 2>&1 ;;
+        systemd) systemd-socket-activate --version 2>&1 ;;
+        esac | grep -oE '[0-9]+(\.[0-9]+)*[^ ,]*' | head -n 1 || echo missing
+    done
+}
+
+log_of() {
+    echo "$WORK/$1.log"
+}
+
+# run_xinetd NAME: xinetd in the foreground on $WORK/NAME.conf.
+run_xinetd() {
+    exec "$(program xinetd)" -dontfork -stayalive -pidfile "$WORK/$1.number" \
+        -filelog "$WORK/$1.xinetd" -f "$WORK/$1.conf"
+}
+
+# relay_under_xinetd NAME MODE PORT: the entry is the generator's own.
+relay_under_xinetd() {
+    printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s [max=%s]\n' "$(log_of "$1")" "$3" "$TARGET_PORT" \
+        "$CONNECTIONS_MAX" >"$WORK/$1.rinetd"
+    "$WORK/bin/rinetd-gen" -c "$WORK/$1.rinetd" -f xinetd -m "$2" -r "$WORK/bin/rinetd-relay" \
+        -u "$RELAY_USER" >"$WORK/$1.conf"
+    sed -i 's/cps  *= 50 10/cps = 0 0/' "$WORK/$1.conf"
+    run_xinetd "$1"
+}
+
+# xinetd_entry PORT LINE...
+xinetd_entry() {
+    printf 'service bench\n{\n'
+    printf '%s\n' 'type = UNLISTED' 'socket_type = stream' 'protocol = tcp' 'wait = no' \
+        'bind = 127.0.0.1' "port = $1" 'instances = UNLIMITED' 'per_source = UNLIMITED' 'cps = 0 0' \
+        'max_load = 1000000' 'flags = IPv4 NOLIBWRAP' "user = $RELAY_USER" "${@:2}"
+    printf '}\n'
+}
+
+haproxy_conf() {
+    cat <<CONF
+global
+    log stdout format raw local0
+    maxconn 2500
+    ${2:+tune.pipesize 1048576}
+defaults
+    mode tcp
+    log global
+    option tcplog
+    timeout connect 10s
+    timeout client 1h
+    timeout server 1h
+    ${2:+option splice-request}
+    ${2:+option splice-response}
+listen bench
+    bind 127.0.0.1:$1
+    server target 127.0.0.1:$TARGET_PORT
+CONF
+}
+
+nginx_conf() {
+    cat <<CONF
+load_module $(nginx_module);
+daemon off;
+pid $WORK/nginx.pid;
+error_log $WORK/nginx.err;
+worker_processes auto;
+worker_rlimit_nofile 65536;
+events { worker_connections 9000; }
+stream {
+    log_format connections '\$time_local \$remote_addr \$status \$bytes_sent \$bytes_received';
+    access_log $(log_of nginx) connections;
+    server {
+        listen 127.0.0.1:$1;
+        proxy_pass 127.0.0.1:$TARGET_PORT;
+        proxy_timeout 1h;
+    }
+}
+CONF
+}
+
+# become NAME PORT: never returns.
+become() {
+    local log port=$2 activate relay
+
+    log=$(log_of "$1")
+    relay=("$WORK/bin/rinetd-relay" "--log=$log" 127.0.0.1 "$TARGET_PORT")
+    case $1 in
+    activate* | socket-proxyd) activate=("$(program systemd-socket-activate)" -l "127.0.0.1:$port") ;;
+    esac
+    case $1 in
+    nowait | wait) relay_under_xinetd "$1" "$1" "$port" ;;
+    activate) exec "${activate[@]}" --accept --inetd "${relay[@]}" ;;
+    activate-wait) exec "${activate[@]}" --inetd "${relay[@]}" ;;
+    acceptor) exec "$WORK/bin/accept" 127.0.0.1 "$port" "${relay[@]}" ;;
+    acceptor-libc) exec "$WORK/bin/accept" 127.0.0.1 "$port" "$WORK/bin/relay-libc" "${relay[@]:1}" ;;
+    crowd) exec "${AS_NOBODY[@]}" "$WORK/bin/accept" 127.0.0.1 "$port" "${relay[@]}" ;;
+    crowd-without)
+        exec "${AS_NOBODY[@]}" "$WORK/bin/without-pipes" "$WORK/bin/accept" 127.0.0.1 "$port" \
+            "${relay[@]}"
+        ;;
+    rinetd)
+        printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s\n' "$log" "$port" "$TARGET_PORT" \
+            >"$WORK/rinetd.conf"
+        exec "$(program rinetd)" -f -c "$WORK/rinetd.conf"
+        ;;
+    redir) exec "$(program redir)" -n -l err "127.0.0.1:$port" "127.0.0.1:$TARGET_PORT" ;;
+    redir-i)
+        xinetd_entry "$port" "server = $(program redir)" \
+            "server_args = -i -l err 127.0.0.1:$TARGET_PORT" >"$WORK/redir-i.conf"
+        run_xinetd redir-i
+        ;;
+    socat)
+        exec "$(program socat)" -d -d -lf "$log" \
+            "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=4096" "TCP:127.0.0.1:$TARGET_PORT"
+        ;;
+    xinetd-redirect)
+        xinetd_entry "$port" "redirect = 127.0.0.1 $TARGET_PORT" "log_type = FILE $log" \
+            'log_on_success = HOST DURATION EXIT' >"$WORK/xinetd-redirect.conf"
+        run_xinetd xinetd-redirect
+        ;;
+    socket-proxyd)
+        exec "${activate[@]}" "$(program systemd-socket-proxyd)" --connections-max=20000 \
+            "127.0.0.1:$TARGET_PORT"
+        ;;
+    haproxy | haproxy-splice)
+        haproxy_conf "$port" "$([ "$1" = haproxy ] || echo splice)" >"$WORK/$1.conf"
+        exec "$(program haproxy)" -db -f "$WORK/$1.conf" >"$log"
+        ;;
+    nginx)
+        nginx_conf "$port" >"$WORK/nginx.conf"
+        exec "$(program nginx)" -p "$WORK" -c "$WORK/nginx.conf"
+        ;;
+    esac
+    exit 127
+}

@@ -1,0 +1,371 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: ISC
+#
+# Part of run: what is measured, a function section_NAME each.
+
+ALL_SECTIONS='start-up connections-1 connections-32 down up both request byte hold hold-after-bulk
+    hold-10000 crowd lists'
+
+MIB=$((1 << 20))
+
+# How much work; a slot is short, so that a machine whose speed drifts is as fast for all in a round.
+sizes() {
+    if [ -n "${QUICK-}" ]; then
+        ROUNDS=${ROUNDS:-3} SLOT_S=0.07 BULK_MIB=64 HELD=250 HELD_ROUNDS=1 MANY=0 CROWD_MIB=1
+        LIST_PATTERNS=100000
+    else
+        ROUNDS=${ROUNDS:-15} SLOT_S=0.2 BULK_MIB=512 HELD=1000 HELD_ROUNDS=3 MANY=10000 CROWD_MIB=2
+        LIST_PATTERNS=1000000
+    fi
+}
+
+# record SECTION ROUND NAME WHAT VALUE
+record() {
+    printf '%s\t%s\t%s\t%s\t%s\n' "$@" >>"$DATA"
+}
+
+failed() {
+    record "$1" "$2" "$3" failed 1
+    say "$1, round $2: $3 failed: ${4-}"
+}
+
+# The words KEY=VALUE of a line into the table, and what the processor did for COUNT of them.
+record_line() {
+    local section=$1 round=$2 name=$3 word
+
+    for word in $4; do
+        record "$section" "$round" "$name" "${word%%=*}" "${word#*=}"
+    done
+}
+
+# cpu_since SECTION ROUND NAME BEFORE LINE: microseconds a connection, or seconds a GiB.
+cpu_since() {
+    local count unit=1
+
+    [ -n "$CPU" ] && [[ $3 != direct* ]] || return 0
+    count=${5%% *}
+    [[ $count != gib=* ]] || unit=1000000
+    awk -v used=$((CPU - $4)) -v count="${count#*=}" -v unit=$unit -v section="$1" -v round="$2" \
+        -v name="$3" 'BEGIN { OFS = "\t"; print section, round, name, "cpu", used / unit / count }' \
+        >>"$DATA"
+}
+
+# slot SECTION ROUND NAME LOAD-ARGUMENT...
+slot() {
+    local section=$1 round=$2 name=$3 before line
+
+    shift 3
+    cpu_of "$name"
+    before=$CPU
+    line=$("$BUILD/bench/load" "$@" 127.0.0.1 "${PORT[$name]}" 2>"$WORK/load.err") || {
+        failed "$section" "$round" "$name" "$(cat "$WORK/load.err")"
+        return 0
+    }
+    settle "$name"
+    record_line "$section" "$round" "$name" "$line"
+    cpu_since "$section" "$round" "$name" "$before" "$line"
+}
+
+# choose SECTION NAME...: sets CHOSEN to those that are asked for, are here, and start.
+choose() {
+    local section=$1 name lacks
+
+    shift
+    CHOSEN=()
+    for name; do
+        [[ -z $ONLY || " $ONLY " = *" $name "* ]] || continue
+        if ! lacks=$(is_here "$name"); then
+            record "$section" 0 "$name" missing "$lacks"
+        elif start "$name"; then
+            CHOSEN+=("$name")
+        else
+            failed "$section" 0 "$name" 'it does not start'
+        fi
+    done
+}
+
+# each_round ROUNDS FUNCTION: FUNCTION ROUND NAME, for all that are chosen, in an order that rotates.
+each_round() {
+    local round i count=${#CHOSEN[@]}
+
+    for ((round = 1; round <= $1; round++)); do
+        for ((i = 0; i < count; i++)); do
+            "$2" "$round" "${CHOSEN[(i + round) % count]}"
+        done
+    done
+}
+
+stop_chosen() {
+    local name
+
+    for name in "${CHOSEN[@]}"; do
+        stop "$name"
+    done
+}
+
+warm_up() {
+    local name
+
+    for name in "${CHOSEN[@]}"; do
+        "$BUILD/bench/load" "$@" 127.0.0.1 "${PORT[$name]}" >"$WORK/load.out" 2>&1 ||
+            failed "$section" 0 "$name" "$(cat "$WORK/load.out")"
+        settle "$name"
+    done
+}
+
+connections_slot() {
+    slot "$section" "$1" "$2" connections "--at-once=$at_once" "--seconds=$SLOT_S"
+}
+
+connections() {
+    local section=connections-$1 at_once=$1
+
+    choose "$section" "${ALL_CONTENDERS[@]}"
+    warm_up connections "--at-once=$at_once" --seconds=0.05
+    each_round "$ROUNDS" connections_slot
+    stop_chosen
+}
+
+section_connections_1() {
+    connections 1
+}
+
+section_connections_32() {
+    connections 32
+}
+
+# The slow ones have less to move, and are told per GiB all the same.
+bulk_slot() {
+    local bytes=$((BULK_MIB * MIB))
+
+    case $2 in
+    rinetd | redir* | socat | haproxy | nginx) bytes=$((bytes / 2)) ;;
+    xinetd-redirect) bytes=$((bytes / 16)) ;;
+    esac
+    [ "$section" != both ] || bytes=$((bytes / 2))
+    slot "$section" "$1" "$2" "$section" "--bytes=$bytes"
+}
+
+bulk() {
+    local section=$1
+
+    choose "$section" "${ALL_CONTENDERS[@]}"
+    warm_up "$section" --bytes=$((8 * MIB + 4321)) --check-all
+    each_round "$ROUNDS" bulk_slot
+    stop_chosen
+}
+
+section_down() {
+    bulk down
+}
+
+section_up() {
+    bulk up
+}
+
+section_both() {
+    bulk both
+}
+
+requests_slot() {
+    slot "$section" "$1" "$2" "$section" "--seconds=$SLOT_S"
+}
+
+requests() {
+    local section=$1
+
+    choose "$section" "${ALL_CONTENDERS[@]}"
+    warm_up "$section" --seconds=0.05
+    each_round "$ROUNDS" requests_slot
+    stop_chosen
+}
+
+section_request() {
+    requests request
+}
+
+section_byte() {
+    requests byte
+}
+
+# record_each WHAT KIB: by connection, within hold_slot.
+record_each() {
+    record "$section" "$round" "$name" "$1" \
+        "$(awk -v all="$2" -v held="$held" 'BEGIN { print all / held }')"
+}
+
+# hold_slot ROUND NAME: in a contender of its own, since some keep what they once had. Both ends are
+# in the sum; the report takes off what the same costs without a relay.
+hold_slot() {
+    local round=$1 name=$2 line='' before charged pid
+
+    start "$name" || return 0
+    warm_one "$name"
+    memory_used
+    before=$USED
+    memory_of "$name"
+    charged=$CHARGED
+    coproc LOAD { exec "$BUILD/bench/load" hold "${hold_arguments[@]}" 127.0.0.1 "${PORT[$name]}" \
+        2>"$WORK/load.err"; }
+    pid=$LOAD_PID
+    read -r line <&"${LOAD[0]}"
+    settle "$name"
+    pause 0.1
+    memory_used
+    record_each kib $((USED - before))
+    memory_of "$name"
+    [ -z "$CHARGED" ] || record_each charged_kib $(((CHARGED - charged) / 1024))
+    record_line "$section" "$round" "$name" "$line"
+    line=
+    echo >&"${LOAD[1]}" && read -r line <&"${LOAD[0]}"
+    wait "$pid"
+    [[ $line = answered=* ]] || failed "$section" "$round" "$name" "$(cat "$WORK/load.err")"
+    stop "$name"
+}
+
+# What a contender sets up for its first connection is not the price of each.
+warm_one() {
+    "$BUILD/bench/load" connections --seconds=0.01 127.0.0.1 "${PORT[$1]}" >"$WORK/load.out" 2>&1
+    settle "$1"
+}
+
+# hold SECTION ROUNDS HELD NAME...: the words of hold_arguments are for load.
+hold() {
+    local section=$1 rounds=$2 held=$3
+
+    shift 3
+    choose "$section" "$@"
+    stop_chosen
+    each_round "$rounds" hold_slot
+}
+
+section_hold() {
+    local hold_arguments=("--streams=$HELD")
+
+    hold hold "$ROUNDS" "$HELD" direct direct-again nowait wait
+    hold hold-others "$HELD_ROUNDS" "$HELD" direct acceptor-libc rinetd redir redir-i socat \
+        xinetd-redirect socket-proxyd haproxy nginx
+}
+
+section_hold_after_bulk() {
+    local hold_arguments=(--streams=100 --bytes=$((BULK_MIB * MIB / 32)))
+
+    hold hold-after-bulk "$HELD_ROUNDS" 100 direct nowait wait haproxy-splice
+}
+
+section_hold_10000() {
+    local hold_arguments=("--streams=$MANY")
+
+    [ "$MANY" != 0 ] || { say 'not in a quick run' && return 0; }
+    hold hold-10000 1 "$MANY" direct nowait wait
+}
+
+crowd_slot() {
+    slot crowd "$1" "$2" down --streams=500 "--bytes=$((CROWD_MIB * MIB))"
+}
+
+section_crowd() {
+    local section=crowd
+
+    choose crowd direct crowd crowd-without
+    warm_up down --streams=500 --bytes=100000 --check-all
+    each_round "$ROUNDS" crowd_slot
+    stop_chosen
+}
+
+# start_slot ROUND NAME
+start_slot() {
+    local line
+
+    case $2 in
+    noop*) set -- "$1" "$2" "$WORK/bin/noop" ;;
+    relay) set -- "$1" "$2" "$WORK/bin/rinetd-relay" "${start_arguments[@]}" ;;
+    relay-libc) set -- "$1" "$2" "$WORK/bin/relay-libc" "${start_arguments[@]}" ;;
+    list-10) set -- "$1" "$2" "$WORK/bin/rinetd-relay" "${list_10[@]}" ;;
+    list-*) set -- "$1" "$2" "$WORK/bin/rinetd-relay" "${list_many[@]}" ;;
+    esac
+    line=$("$WORK/bin/start" "--seconds=$SLOT_S" 127.0.0.1 "$port" "${@:3}" 127.0.0.1 "$port" \
+        2>"$WORK/load.err") || {
+        failed "$section" "$1" "$2" "$(cat "$WORK/load.err")"
+        return 0
+    }
+    record_line "$section" "$1" "$2" "$line"
+}
+
+section_start_up() {
+    local section=start-up port=$((NEXT_PORT++)) patterns
+    local start_arguments
+
+    patterns=$(printf '10.%s.*,' {1..9})
+    start_arguments=("--allow=${patterns}127.*" "--log=$WORK/start.log")
+    CHOSEN=(noop noop-again relay)
+    [ ! -x "$WORK/bin/relay-libc" ] || CHOSEN+=(relay-libc)
+    each_round "$ROUNDS" start_slot
+}
+
+# list_of COUNT: networks of blocklists, in no order, always the same; none has a loopback address.
+list_of() {
+    awk -v count="$1" 'BEGIN {
+        state = 1
+        while (made < count) {
+            state = (state * 1103515245 + 12345) % 2147483648
+            a = 1 + int(state / 65536) % 223
+            state = (state * 1103515245 + 12345) % 2147483648
+            b = int(state / 65536) % 256; c = int(state / 4096) % 256; d = int(state / 16) % 64
+            if (a == 127)
+                continue
+            if (made % 4 == 0)
+                printf "%d.%d.%d.0/24\n", a, b, c
+            else
+                printf "%d.%d.%d.%d/30\n", a, b, c, d * 4
+            made++
+        }
+    }'
+}
+
+# list_command COUNT: a list of so many patterns, as rinetd-gen has a relay use it: sets COMMAND.
+list_command() {
+    local folder=$WORK/list-$1 started status
+
+    mkdir -p "$folder/units"
+    list_of "$1" >"$folder/list"
+    printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s\ndeny @%s\n' "$folder/log" "$((NEXT_PORT++))" "$port" \
+        "$folder/list" >"$folder/conf"
+    started=$(date +%s%N)
+    perl -e '
+        my $pid = fork() // die; if (!$pid) { exec @ARGV or exit 127 }
+        my $peak = 0;
+        while (waitpid($pid, 1) == 0) {
+            if (open my $f, "<", "/proc/$pid/status") {
+                while (<$f>) { $peak = $1 if /^VmHWM:\s+(\d+)/ && $1 > $peak }
+            }
+            select undef, undef, undef, 0.005;
+        }
+        print "$peak\n"; exit($? >> 8)' "$WORK/bin/rinetd-gen" -c "$folder/conf" -f xinetd -m nowait \
+        -o "$folder/units" -r "$WORK/bin/rinetd-relay" -u "$RELAY_USER" >"$folder/peak" \
+        2>"$folder/err"
+    status=$?
+    read -r -a COMMAND < <(sed -n 's/^\s*server_args\s*=\s*//p' "$folder/units/rinetd" 2>/dev/null)
+    [ "$status" = 0 ] && [[ "${COMMAND[*]}" = *--deny=* ]] || return 1
+    record lists 0 "list-$1" compile_ms $((($(date +%s%N) - started) / 1000000))
+    record lists 0 "list-$1" compile_mib $(($(cat "$folder/peak") / 1024))
+    unset 'COMMAND[-1]' 'COMMAND[-1]' # the target, which each slot names
+}
+
+section_lists() {
+    local section=lists port=$((NEXT_PORT++)) list_10 list_many COMMAND
+
+    CHOSEN=()
+    if ! list_command 10; then
+        record lists 0 list-10 missing 'a rinetd-gen that compiles lists'
+        return 0
+    fi
+    list_10=("${COMMAND[@]}")
+    list_command "$LIST_PATTERNS" || {
+        failed lists 0 list-1000000 "$(head -n 2 "$WORK/list-$LIST_PATTERNS/err")"
+        return 0
+    }
+    list_many=("${COMMAND[@]}")
+    CHOSEN=(list-10 "list-$LIST_PATTERNS")
+    each_round "$ROUNDS" start_slot
+}

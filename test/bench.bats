@@ -1,0 +1,106 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# The benchmark's own tools: that damage is seen, and that the numbers are what they are said to be.
+load helper
+
+BENCH=${BATS_TEST_DIRNAME:?}/../bench LOAD=${BUILD:?}/bench/load
+
+has_port() {
+    grep -q '^listening' "$T/target.out"
+}
+
+# start_target [OPTION...]: sets PORT.
+start_target() {
+    start target "$BUILD/bench/serve" "$@" 127.0.0.1 0
+    wait_for or_over target has_port
+    PORT=$(sed -n 's/^listening //p' "$T/target.out")
+}
+
+# numbers SECTION WHAT NAME VALUE...: a value for each round.
+numbers() {
+    local round=0 value
+
+    for value in "${@:4}"; do
+        printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$((++round))" "$3" "$2" "$value" >>"$T/data"
+    done
+}
+
+# verdict_on LIMIT: on b beside a.
+verdict_on() {
+    echo "down cpu b a $*" >"$T/targets"
+    "$BENCH/report" "$T/data" "$T/targets" "$T" | grep '^| Bulk, to the client: '
+}
+
+@test "a byte that is damaged on the way down is seen" {
+    start_target --damage=70000
+    "$LOAD" down --bytes=70000 --check-all 127.0.0.1 "$PORT"
+    run -1 "$LOAD" down --bytes=70001 --check-all 127.0.0.1 "$PORT"
+    [[ $output = *'the stream is damaged'* ]]
+    run -1 "$LOAD" both --bytes=100000 --check-all 127.0.0.1 "$PORT"
+    run -1 "$LOAD" request --bytes=65536 --seconds=0.1 --check-all 127.0.0.1 "$PORT"
+    [[ $output = *'the answer is damaged'* ]]
+}
+
+@test "a stripe of each piece is compared without being asked" {
+    start_target --damage=1048576
+    run -1 "$LOAD" down --bytes=2000000 127.0.0.1 "$PORT"
+    [[ $output = *'the stream is damaged'* ]]
+}
+
+@test "every shape of work comes back from a sound target" {
+    local shape
+
+    start_target
+    for shape in 'connections --seconds=0.01' 'connections --at-once=8 --seconds=0.01' \
+        'down --bytes=1000001' 'up --bytes=1000001' 'both --bytes=1000001 --streams=3' \
+        'request --seconds=0.01' 'byte --seconds=0.01'; do
+        # shellcheck disable=SC2086
+        "$LOAD" $shape 127.0.0.1 "$PORT"
+    done
+    run -0 "$LOAD" hold --streams=20 127.0.0.1 "$PORT" <<<''
+    [[ ${lines[0]} = held=20* && ${lines[1]} = answered=20* ]]
+}
+
+@test "nobody there is a failure" {
+    run -1 "$LOAD" byte 127.0.0.1 "$(free_ports)"
+}
+
+@test "the median of the ratios of a round, and the quartiles" {
+    numbers down cpu a 1 2 4 8 10
+    numbers down cpu b 1 4 12 32 50 # ratios 1 to 5
+    run -0 verdict_on '<= 4.5'
+    [[ $output = *'3.000 (2.000 to 4.000) | met |' ]]
+    run -0 verdict_on '>= 4.5'
+    [[ $output = *'| missed |' ]]
+}
+
+@test "a target between the quartiles is not decided" {
+    numbers down cpu a 1 1 1 1
+    numbers down cpu b 1 2 3 4
+    run -0 verdict_on '<= 2.6'
+    [[ $output = *'2.500 (1.750 to 3.250) | not decided |' ]]
+}
+
+@test "a contender that failed has not reached a target" {
+    numbers down cpu a 1 1
+    numbers down cpu b 1 1
+    numbers down failed b 1
+    run -0 verdict_on '<= 2'
+    [[ $output = *'missed: 1 failed |' ]]
+}
+
+@test "what is missing is named" {
+    numbers down cpu a 1 1
+    printf 'down\t0\tb\tmissing\tsome-program\n' >>"$T/data"
+    run -0 "$BENCH/report" "$T/data" /dev/null "$T"
+    [[ $output = *'b'*' is missing: some-program is not here.'* ]]
+}
+
+@test "a round with the relay and without ends with a table" {
+    QUICK=1 ROUNDS=1 SECTIONS=connections-1 CONTENDERS='direct acceptor' RESULTS=$T \
+        run -0 "$BENCH/run"
+    grep '^| no relay at all (.direct.) | [0-9]' "$T/RESULTS.md"
+    grep '^| relay under the smallest acceptor (.acceptor.) | [0-9]' "$T/RESULTS.md"
+    [ -s "$T/connections-1.svg" ]
+}
