@@ -16,6 +16,7 @@
 #include "arguments.h"
 #include "dial.h"
 #include "host.h"
+#include "list.h"
 #include "log.h"
 #include "options.h"
 #include "pool.h"
@@ -218,6 +219,16 @@ static void catch_signals(sigset_t *mask)
         sigdelset(mask, numbers[i]);
         sigaction(numbers[i], &action, NULL);
     }
+}
+
+static int look_up(const char *path, const struct acl_client *client)
+{
+    const char *reason;
+    int found = list_look_up(path, client, &reason);
+
+    if (found < 0)
+        report("unable to use the access list %s: %s; refusing %s", path, reason, client->text);
+    return found;
 }
 
 // Whether the access lists let the client in; logs a refusal.
@@ -471,6 +482,7 @@ int main(int argc, char *argv[])
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); // a log over the limit of file sizes is no reason to end
     rule.argv = argv;
+    rule.arguments.acl.look_up = look_up;
     if (arguments_parse(&rule.arguments, argc, argv, error) < 0) {
         report("%s", error);
         return EXIT_USAGE;
