@@ -8,8 +8,9 @@
 #include "emit.h"
 #include "text.h"
 
-// A list of more patterns is compiled where it can be: the relay decides faster by a file then.
-#define ACLFILE_PATTERNS 100
+// A list of more patterns is compiled where it can be. With 20 it costs each connection the same,
+// with 100 the command line costs 40 us, a file 6.
+#define ACLFILE_PATTERNS 32
 
 struct aclfile {
     char name[EMIT_FILE_MAX];

@@ -458,7 +458,7 @@ static int plan_and_write(struct writing *writing)
     const struct job *job = writing->job;
     const char *dir = job->gen->output_dir;
     // Lists that nobody names any more do no harm in a folder that cannot be read.
-    bool blind = job->settings.format != EMIT_SYSTEMD && access(dir, R_OK) < 0 && errno == EACCES;
+    bool blind = job->settings.format != EMIT_SYSTEMD && access(dir, R_OK) < 0;
     sigset_t mask;
     int status;
 
