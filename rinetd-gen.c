@@ -725,7 +725,7 @@ static void print_usage(FILE *to)
         "                         wait: the relay accepts by itself, and ends when it is idle;\n"
         "                         default for systemd\n"
         "  -o, --output-dir DIR   write DIR/rinetd (xinetd), DIR/rinetd.inetd (inetd), or two\n"
-        "                         units for each rule (systemd)\n"
+        "                         units for each rule (systemd), and long access lists\n"
         "      --apply            after that, have the superserver go by it: start, stop and\n"
         "                         restart what has to be; with --check, only tell\n"
         "  -n, --check            check only: diagnostics and exit status\n"

@@ -6,7 +6,6 @@
 
 load helper
 load forwarding
-load connections
 
 # blocklist N [LINE...]: so many networks that no client here is in, as blocklists come, and LINEs.
 blocklist() {
@@ -206,6 +205,59 @@ in_units() {
     [ -s units/rinetd.global-deny.systemd.acl ]
     grep -qF -- "--global-deny=@$T/units/rinetd.global-deny.systemd.acl" \
         units/rinetd-tcp-127.0.0.1-80.service
+}
+
+# Standard input becomes the configuration of the system that runs, by its generator.
+reconfigure() {
+    inside tee /etc/rinetd.conf >/dev/null
+    inside systemctl daemon-reload
+    inside systemctl start sockets.target
+}
+
+@test "with systemd's generator they hold after boot, and after each reload" {
+    local port
+
+    load systemd
+    require namespaces
+    hello
+    port=$(free_ports)
+    ln -s "$GEN" rinetd-generator
+    blocklist 100 127.0.0.3 >block.txt
+    GENERATOR=$T/rinetd-generator start_systemd
+    install_inside
+    reconfigure <<<"deny @$T/block.txt"$'\n'"127.0.0.1 $port 127.0.0.1 $(port_of target)"
+    refused_silently --from=127.0.0.3 127.0.0.1 "$port"
+    served --from=127.0.0.4 127.0.0.1 "$port"
+    blocklist 100 127.0.0.4 >block.txt
+    inside systemctl daemon-reload
+    refused_silently --from=127.0.0.4 127.0.0.1 "$port"
+    served --from=127.0.0.3 127.0.0.1 "$port"
+}
+
+@test "--apply with xinetd: a list that comes, changes and goes" {
+    local port
+
+    require xinetd namespaces
+    hello
+    port=$(free_ports)
+    mkdir out
+    printf 'defaults\n{\n}\nincludedir %s\n' "$T/out" >xinetd.conf
+    rules "127.0.0.1 $port 127.0.0.1 $(port_of target)"
+    generate xinetd
+    start_xinetd xinetd.conf 1
+    blocklist 100 127.0.0.3 >block.txt
+    echo 'deny @block.txt' >>rinetd.conf
+    generate xinetd --apply
+    grep -q 'has reloaded' said
+    refused_silently --from=127.0.0.3 127.0.0.1 "$port"
+    blocklist 100 127.0.0.4 >block.txt
+    generate xinetd --apply
+    refused_silently --from=127.0.0.4 127.0.0.1 "$port"
+    served --from=127.0.0.3 127.0.0.1 "$port"
+    sed -i '$d' rinetd.conf
+    generate xinetd --apply
+    [ "$(ls out)" = rinetd ]
+    served --from=127.0.0.4 127.0.0.1 "$port"
 }
 
 @test "--run: its lists come and go with its private folder" {

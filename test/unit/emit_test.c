@@ -430,6 +430,7 @@ static void check_list_names(void)
 // A list in a file takes the place of its patterns, and only of these.
 static void check_compiled(void)
 {
+    struct emit_settings settings = standard;
     struct entry entry =
         emit_one(&standard, "deny 9.*\n0.0.0.0 80 h 1\nallow 1.*\ndeny 1.2.*\n", false);
 
@@ -440,6 +441,14 @@ static void check_compiled(void)
                 strstr(entry.text.bytes,
                        " --global-deny=@/etc/a.acl --allow=@/etc/b.acl --deny=1.2.* h 1\n"),
             "compiled lists are named by their files");
+    entry_free(&entry);
+    settings.format = EMIT_SYSTEMD;
+    entry = emit_one(&settings, "0.0.0.0 80 h 1\ndeny 1.2.*\n", false);
+    text_cut(&entry.text, 0);
+    entry.rule.compiled[ACL_DENY] = "/home/a.acl";
+    test_ok(emit_units(&settings, &entry) == 0 &&
+                strstr(entry.text.bytes, "\nProtectHome=read-only\n"),
+            "a sandbox can read them");
     entry_free(&entry);
 }
 
