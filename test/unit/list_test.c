@@ -442,17 +442,27 @@ static void test_damage(void)
 static void test_mixed(void)
 {
     struct text other = compile("12.0.0.0/8,2001:db8::/32,*.77"), file = compile(small);
+    struct text text = {.size = 0};
     struct acl_client client = client_at("10.1.1.1", false);
     const char *reason = "";
 
     if (pwrite(memory_file, other.bytes + LIST_BLOCK, LIST_BLOCK, LIST_BLOCK) != LIST_BLOCK)
         abort();
     test_ok(ask(&client, &reason) < 0, "a block of another list: %s", reason);
-    store(file.bytes, file.size);
+    free(file.bytes);
+    for (unsigned i = 0; i < 600; i++) {
+        char word[32];
+
+        snprintf(word, sizeof word, "%s10.%u.%u.0/28", i ? "," : "", i / 256, i % 256);
+        text_append_string(&text, word);
+    }
+    file = compile(text.bytes);
     if (pwrite(memory_file, file.bytes + 2 * (size_t)LIST_BLOCK, LIST_BLOCK, LIST_BLOCK) !=
         LIST_BLOCK)
         abort();
+    client = client_at("10.0.1.1", false);
     test_ok(ask(&client, &reason) < 0, "a block of another place: %s", reason);
+    free(text.bytes);
     free(file.bytes);
     free(other.bytes);
 }
