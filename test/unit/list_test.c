@@ -519,6 +519,26 @@ static void test_headers(void)
     free(file.bytes);
 }
 
+// A block in which ranges are not in order, with a checksum that is right.
+static void test_order(void)
+{
+    struct text file = compile("10.0.0.0/8,12.0.0.0/8");
+    struct acl_client client = client_at("10.1.1.1", false);
+    uint8_t *block = (uint8_t *)file.bytes + LIST_BLOCK;
+    const char *reason = "";
+    uint64_t digest = 0, sum;
+
+    for (size_t i = 0; i < 8; i++)
+        digest = digest << 8 | (uint8_t)file.bytes[LIST_AT_DIGEST + i];
+    block[LIST_AT_ENTRIES + 4] = 9; // the end of the first
+    sum = list_sum(block, list_seed(digest, 1));
+    for (size_t i = 0; i < 8; i++)
+        block[LIST_AT_SUM + i] = (uint8_t)(sum >> 8 * (7 - i));
+    store(file.bytes, file.size);
+    test_ok(ask(&client, &reason) < 0, "a range that ends before it begins: %s", reason);
+    free(file.bytes);
+}
+
 static void test_unreadable(void)
 {
     struct acl_client client = client_at("10.1.1.1", false);
@@ -598,6 +618,7 @@ int main(void)
     test_damage();
     test_mixed();
     test_headers();
+    test_order();
     test_unreadable();
     test_acl();
     close(memory_file);
