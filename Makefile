@@ -75,10 +75,10 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments pool worker board dial pump pipe clock log \
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments list pool worker board dial pump pipe clock log \
 	report syslogd $(SHARED)))
-GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries emit unit text \
-	explain logfile generator apply hangup systemd command launch children lines source output \
+GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries aclfile emit unit text \
+	explain ranges list logfile generator apply hangup systemd command launch children lines source output \
 	templates $(SHARED)))
 WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o clock.o)
 PROGRAMS   = $(addprefix $(O)/,rinetd-relay rinetd-gen rinetd-wrap)
@@ -86,11 +86,12 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl options arguments board pool pump journal clock log conf unit emit output command
+UNIT_TESTS = host acl list options arguments board pool pump journal clock log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
 UNIT_acl     = $(call unit_objs,acl host)
+UNIT_list    = $(call unit_objs,list ranges text acl host)
 UNIT_options = $(call unit_objs,options acl host)
 UNIT_journal = $(call unit_objs,journal)
 UNIT_log     = $(call unit_objs,log journal syslogd clock)
@@ -105,11 +106,12 @@ UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
 UNIT_output  = $(call unit_objs,output source)
 UNIT_command = $(call unit_objs,command)
 
-FUZZERS     = conf acl emit
+FUZZERS     = conf acl emit lists
 REPLAYS     = $(FUZZERS:%=$(O)/test/fuzz/%_replay)
 FUZZ_conf   = conf $(SHARED)
 FUZZ_acl    = acl host
 FUZZ_emit   = emit unit text templates conf $(SHARED)
+FUZZ_lists  = list ranges text acl host
 FUZZ_SECONDS ?= 300
 
 comma := ,

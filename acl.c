@@ -2,6 +2,7 @@
 #include "acl.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -82,7 +83,18 @@ static bool glob_matches(const char *pattern, size_t length, const char *text)
     }
 }
 
-static bool pattern_matches(const char *pattern, size_t length, const struct acl_client *client)
+bool acl_prefix(const char *pattern, size_t length, union host_address *address, unsigned *bits)
+{
+    struct prefix prefix;
+
+    if (!memchr(pattern, '/', length) || parse_prefix(pattern, length, &prefix))
+        return false;
+    *address = prefix.address;
+    *bits = prefix.bits;
+    return true;
+}
+
+bool acl_pattern_matches(const char *pattern, size_t length, const struct acl_client *client)
 {
     if (memchr(pattern, '/', length)) {
         struct prefix prefix;
@@ -105,7 +117,7 @@ static bool any_matches(const char *text, const struct acl_client *client)
     for (;;) {
         size_t length = strcspn(text, ",");
 
-        if (pattern_matches(text, length, client))
+        if (acl_pattern_matches(text, length, client))
             return true;
         if (text[length] == '\0')
             return false;
@@ -130,6 +142,29 @@ void acl_client_set(struct acl_client *client, const union host_address *address
         client->address.any.sa_family = AF_UNSPEC;
 }
 
+// Sets *INDEX to the first of PATTERNS' texts that matches, compiled lists before all others; to
+// their number where none does. Returns false where a compiled list cannot tell: each is asked, so
+// that one in ruins lets nobody in whatever the others say.
+static bool find_match(const struct acl *acl, const struct acl_patterns *patterns,
+                       const struct acl_client *client, size_t *index)
+{
+    *index = patterns->count;
+    for (size_t i = 0; i < patterns->count; i++) {
+        int found = 0;
+
+        if (patterns->text[i][0] == ACL_COMPILED)
+            found = acl->look_up ? acl->look_up(patterns->text[i] + 1, client) : -1;
+        if (found < 0)
+            return false;
+        if (found > 0 && *index == patterns->count)
+            *index = i;
+    }
+    for (size_t i = 0; *index == patterns->count && i < patterns->count; i++)
+        if (patterns->text[i][0] != ACL_COMPILED && any_matches(patterns->text[i], client))
+            *index = i;
+    return true;
+}
+
 struct acl_decision acl_check(const struct acl *acl, const struct acl_client *client)
 {
     struct acl_decision decision = {.verdict = ACL_ALLOWED};
@@ -138,15 +173,14 @@ struct acl_decision acl_check(const struct acl *acl, const struct acl_client *cl
         const struct acl_patterns *patterns = &acl->list[i];
         enum acl_list list = (enum acl_list)i;
         bool allow = list == ACL_GLOBAL_ALLOW || list == ACL_ALLOW;
-        size_t index = 0;
+        size_t index;
 
         if (patterns->count == 0)
             continue;
-        if (client->address.any.sa_family == AF_UNSPEC)
+        if (client->address.any.sa_family == AF_UNSPEC ||
+            !find_match(acl, patterns, client, &index))
             return (struct acl_decision){.verdict = allow ? ACL_NOT_ALLOWED : ACL_DENIED,
                                          .list = list};
-        while (index < patterns->count && !any_matches(patterns->text[index], client))
-            index++;
         if (index == patterns->count && allow)
             return (struct acl_decision){.verdict = ACL_NOT_ALLOWED, .list = list};
         if (index == patterns->count)
@@ -180,8 +214,18 @@ const char *acl_pattern_error(const char *pattern, size_t length)
     return memchr(pattern, '/', length) ? parse_prefix(pattern, length, &prefix) : NULL;
 }
 
+static bool is_path(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return false;
+    return text[0] == '/' && strlen(text) < PATH_MAX;
+}
+
 bool acl_patterns_valid(const char *text)
 {
+    if (text[0] == ACL_COMPILED)
+        return is_path(text + 1);
     for (;;) {
         size_t length = strcspn(text, ",");
 

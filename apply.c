@@ -351,11 +351,14 @@ static int look(struct work *work)
 {
     const struct output_plan *plan = work->request->plan;
     struct names names = {.count = 0};
+    size_t planned = 0;
     bool good = true;
     int result = -1;
 
     for (size_t i = 0; i < plan->count && good; i++)
-        good = add_name(&names, plan->step[i].name);
+        if (work->request->is_ours(plan->step[i].name))
+            good = add_name(&names, plan->step[i].name);
+    planned = names.count;
     if (good && add_dangling(work, &names))
         result = systemd_ask(&work->systemd, (const char *const *)names.name, names.count,
                              work->request->is_ours, &work->units);
@@ -365,7 +368,7 @@ static int look(struct work *work)
     work->names = calloc(work->units.count + 1, sizeof *work->names);
     if (!work->item || !work->names)
         result = fail(work, "apply", "the units");
-    for (size_t i = plan->count; result == 0 && i < names.count; i++) {
+    for (size_t i = planned; result == 0 && i < names.count; i++) {
         const struct systemd_unit *unit = systemd_find(&work->units, names.name[i]);
 
         if (unit)
@@ -728,10 +731,21 @@ static void warn_of_lost(const struct work *work)
                 work->units.unit[i].name);
 }
 
+// Whether there is something for systemd to read: a compiled access list is read by each decision.
+static bool changes_units(const struct work *work)
+{
+    const struct output_plan *plan = work->request->plan;
+
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->step[i].change != OUTPUT_SAME && work->request->is_ours(plan->step[i].name))
+            return true;
+    return false;
+}
+
 static int carry_out(struct work *work)
 {
     const struct apply_request *request = work->request;
-    bool reload = request->plan->changes > 0 || is_outdated(work) || any(work, ENABLE | DISABLE);
+    bool reload = changes_units(work) || is_outdated(work) || any(work, ENABLE | DISABLE);
     char verb[64];
 
     work->rival_ran = is_active(work, request->rival);

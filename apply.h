@@ -27,7 +27,8 @@ struct apply_request {
     // Tells the user one thing: a line without its end, which may quote what others said.
     void (*say)(void *context, const char *line);
     void *context;
-    // For systemd: whether a unit of this name can be one of ours.
+    // For systemd: whether a unit of this name can be one of ours. Other files are written, and
+    // otherwise left alone.
     bool (*is_ours)(const char *name);
     const char
         *rival; // and a unit that systemd stops for ours, to be started again on the way back

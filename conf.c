@@ -13,6 +13,8 @@
 #define BLOCK_BYTES    65536
 #define QUOTED_BYTES   60
 #define OPTION_ERRORS  10 // reported of one line
+#define LIST_ERRORS    20 // reported of one file of patterns
+#define LIST_WARNINGS  10
 #define INCLUDE_LEVELS 10
 #define INCLUDE_FILES  10000 // read in all, so that includes that fan out come to an end
 #define PATH_MAX_BYTES 4095  // Linux's PATH_MAX without its NUL; glob(3) recurses on each '/'
@@ -1217,12 +1219,19 @@ static void parse_other(struct line *line)
     count_bad_line(line, body, NULL);
 }
 
-static void add_access(struct parser *parser, struct conf_access *access, const char *text,
-                       struct conf_place place)
+// Adds TEXT, which is all of LIST if that is not NULL, to the rule, or the global part, that an
+// access line at this point belongs to.
+static void add_access(struct parser *parser, enum keyword keyword, const char *text,
+                       const struct conf_list *list, struct conf_place place)
 {
     struct conf *conf = parser->conf;
+    struct conf_rule *rule = conf->rule_count > 0 ? &conf->rules[conf->rule_count - 1] : NULL;
+    struct conf_access *allow = rule ? &rule->allow : &conf->global_allow;
+    struct conf_access *deny = rule ? &rule->deny : &conf->global_deny;
+    struct conf_access *access = keyword == KEYWORD_ALLOW ? allow : deny;
     size_t capacity = access->capacity;
     const char **texts = grow(conf, access->text, access->count, &capacity, sizeof *texts);
+    const struct conf_list **lists;
     struct conf_place *places;
 
     if (texts)
@@ -1231,10 +1240,15 @@ static void add_access(struct parser *parser, struct conf_access *access, const 
     places = grow(conf, access->place, access->count, &capacity, sizeof *places);
     if (places)
         access->place = places;
-    if (!texts || !places)
+    capacity = access->capacity;
+    lists = grow(conf, access->list, access->count, &capacity, sizeof *lists);
+    if (lists)
+        access->list = lists;
+    if (!texts || !places || !lists)
         return;
     access->capacity = capacity;
     access->text[access->count] = text;
+    access->list[access->count] = list;
     access->place[access->count++] = place;
     if (parser->access_count++ == 0 && conf->rule_count > 0)
         parser->first_access = place;
@@ -1253,25 +1267,24 @@ static const char *pattern_hint(struct conf *conf, struct span pattern)
     return "";
 }
 
-static void warn_of_host_bits(struct line *line, struct span field, const char *pattern)
+static void warn_of_host_bits(struct line *line, struct span field)
 {
-    const char *slash = strchr(pattern, '/');
-    unsigned bits = slash ? (unsigned)strtoul(slash + 1, NULL, 10) : 0;
-    union host_address given, covered;
+    union host_address covered;
     char text[HOST_TEXT_MAX];
     unsigned char *bytes;
-    unsigned length;
+    unsigned bits, length;
+    bool more = false;
 
-    if (!slash ||
-        host_address(keep(line->parser->conf, (struct span){pattern, slash}), 0, &given) == 0)
+    if (!acl_prefix(field.at, size_of(field), &covered, &bits))
         return;
-    covered = given;
-    bytes = given.any.sa_family == AF_INET ? (unsigned char *)&covered.in.sin_addr
-                                           : covered.in6.sin6_addr.s6_addr;
-    length = given.any.sa_family == AF_INET ? 4 : 16;
-    for (unsigned bit = bits; bit < length * 8; bit++)
+    bytes = covered.any.sa_family == AF_INET ? (unsigned char *)&covered.in.sin_addr
+                                             : covered.in6.sin6_addr.s6_addr;
+    length = covered.any.sa_family == AF_INET ? 4 : 16;
+    for (unsigned bit = bits; bit < length * 8; bit++) {
+        more |= bytes[bit / 8] & 0x80U >> bit % 8;
         bytes[bit / 8] &= (unsigned char)~(0x80U >> bit % 8);
-    if (host_same(&given, &covered))
+    }
+    if (!more)
         return;
     host_text(&covered, text);
     line_warning(line, field.at, "found %s, expected %s/%u, the network that it covers",
@@ -1281,51 +1294,23 @@ static void warn_of_host_bits(struct line *line, struct span field, const char *
 static void warn_of_pattern(struct line *line, struct span field, const char *pattern)
 {
     const char *useless = acl_pattern_useless(pattern);
-    const char *text = quote(line->parser->conf, field);
 
     if (useless)
-        line_warning(line, field.at, "found %s, which can match no client: %s", text, useless);
-    if (strchr(pattern, '?'))
-        line_warning(line, field.at,
-                     "found \"?\" in %s, which rinetd 0.73 may let match past the end of an "
-                     "address; here it is exactly one character",
-                     text);
-    warn_of_host_bits(line, field, pattern);
+        line_warning(line, field.at, "found %s, which can match no client: %s",
+                     quote(line->parser->conf, field), useless);
+    warn_of_host_bits(line, field);
 }
 
-static bool parse_pattern(struct line *line, enum keyword keyword, struct span rest)
+// Reports what is wrong with PATTERN, if anything is. Returns whether it is good.
+static bool check_pattern(struct line *line, struct span pattern)
 {
     struct conf *conf = line->parser->conf;
-    struct conf_rule *rule = conf->rule_count > 0 ? &conf->rules[conf->rule_count - 1] : NULL;
-    struct conf_access *allow = rule ? &rule->allow : &conf->global_allow;
-    struct conf_access *deny = rule ? &rule->deny : &conf->global_deny;
-    struct span body = without_comment(rest), pattern, extra;
-    const char *odd = find_odd_byte(body), *expected, *text;
+    const char *expected = acl_pattern_error(pattern.at, size_of(pattern));
 
-    if (odd) {
-        odd_byte(line, odd, PLAIN_BYTES);
-        return false;
-    }
-    rest = body;
-    pattern = next_field(&rest);
-    extra = next_field(&rest);
-    if (is_empty(pattern))
-        return line_error(line, body.end, "found %s, expected an address pattern after \"%s\"",
-                          end_name(line, body.end), keyword_names[keyword]);
-    expected = acl_pattern_error(pattern.at, size_of(pattern));
-    if (expected)
-        return line_error(line, pattern.at, "found %s, expected %s%s", quote(conf, pattern),
-                          expected, pattern_hint(conf, pattern));
-    if (!is_empty(extra))
-        return line_error(line, extra.at,
-                          "found %s after the pattern, expected the end of the line; several "
-                          "patterns take one line each",
-                          quote(conf, extra));
-    text = keep(conf, pattern);
-    warn_of_pattern(line, pattern, text);
-    add_access(line->parser, keyword == KEYWORD_ALLOW ? allow : deny, text,
-               place_of(line, pattern.at));
-    return !line->bad;
+    if (!expected)
+        return true;
+    return line_error(line, pattern.at, "found %s, expected %s%s", quote(conf, pattern), expected,
+                      pattern_hint(conf, pattern));
 }
 
 // The first control byte of a file's name, and what follows the name may only be blanks.
@@ -1374,6 +1359,300 @@ static bool parse_name(struct line *line, struct span rest, struct span *name, b
                       "found %s after the file name, expected the end of the line; a name with "
                       "blanks takes quotes",
                       quote(line->parser->conf, extra));
+}
+
+// The text that both "FILE" and "FOLDER/FILE", named in FOLDER's own file FROM, have in common.
+static const char *path_beside(struct conf *conf, struct span name, const char *from)
+{
+    const char *slash = strrchr(from, '/');
+    size_t length = slash && *name.at != '/' ? (size_t)(slash - from) + 1 : 0;
+    char *path = take(conf, length + size_of(name) + 1);
+
+    if (!path)
+        return "";
+    memcpy(path, from, length);
+    memcpy(path + length, name.at, size_of(name));
+    path[length + size_of(name)] = '\0';
+    return path;
+}
+
+// A file of patterns being read.
+struct listing {
+    struct conf_list *list;
+    struct line line;
+    size_t size;      // bytes of list->text so far
+    size_t bad_lines; // the first few of which are reported
+    size_t warnings;
+    struct conf_place untold; // the first that is not
+};
+
+// Takes one pattern of a list, which has room for it. Returns whether it is good.
+static bool add_listed(struct listing *listing, struct span pattern)
+{
+    struct conf *conf = listing->line.parser->conf;
+    struct conf_list *list = listing->list;
+    size_t before = conf->message_count;
+    unsigned *lines;
+    char *text;
+
+    if (!check_pattern(&listing->line, pattern))
+        return false;
+    lines = grow(conf, list->line, list->count, &list->capacity, sizeof *lines);
+    if (!lines)
+        return false;
+    list->line = lines;
+    lines[list->count] = listing->line.number;
+    if (list->count++ > 0)
+        list->text[listing->size++] = ',';
+    text = list->text + listing->size;
+    memcpy(text, pattern.at, size_of(pattern));
+    listing->size += size_of(pattern);
+    list->text[listing->size] = '\0';
+    if (listing->warnings >= LIST_WARNINGS)
+        return true;
+    warn_of_pattern(&listing->line, pattern, text);
+    listing->warnings += conf->message_count - before;
+    if (listing->warnings >= LIST_WARNINGS)
+        line_warning(&listing->line, pattern.at,
+                     "found %zu patterns to warn of in this file; further ones are not told",
+                     listing->warnings);
+    return true;
+}
+
+// Takes one line of a list. Returns whether it is good.
+static bool parse_listed(struct listing *listing)
+{
+    struct line *line = &listing->line;
+    struct span rest = line->text, pattern, extra;
+    const char *odd;
+
+    // What an editor shows as further lines may be patterns.
+    if (hides_line(rest)) {
+        odd_byte(line, find_byte(rest, '\r'), "");
+        return false;
+    }
+    for (const char *p = rest.at; p < rest.end; p++)
+        if (*p == '#' || *p == ';' || *p == '\r')
+            rest.end = p;
+    odd = find_odd_byte(rest);
+    if (odd) {
+        odd_byte(line, odd, PLAIN_BYTES);
+        return false;
+    }
+    pattern = next_field(&rest);
+    extra = next_field(&rest);
+    if (is_empty(pattern))
+        return true;
+    if (!is_empty(extra))
+        return line_error(line, extra.at,
+                          "found %s after the pattern, expected the end of the line or a comment; "
+                          "a list has one pattern a line",
+                          quote(line->parser->conf, extra));
+    return add_listed(listing, pattern);
+}
+
+static void parse_lines(struct listing *listing, const struct conf_source *source)
+{
+    struct line *line = &listing->line;
+    struct conf *conf = line->parser->conf;
+    struct span rest = {source->bytes, source->bytes + source->size};
+
+    if (starts_with(rest, "\xEF\xBB\xBF"))
+        rest.at += 3;
+    while (!is_empty(rest) && !conf->no_memory) {
+        const char *newline = find_byte(rest, '\n');
+
+        line->start = rest.at;
+        line->number += line->number < UINT_MAX;
+        line->unterminated = !newline;
+        line->text = (struct span){rest.at, newline ? newline : rest.end};
+        line->errors = 0;
+        line->errors_wanted = listing->bad_lines < LIST_ERRORS;
+        if (!parse_listed(listing) && listing->bad_lines++ == LIST_ERRORS)
+            listing->untold = place_of(line, line->start);
+        rest.at = newline ? newline + 1 : rest.end;
+    }
+}
+
+// Reads the bytes of a list, and reports what is wrong in it.
+static void parse_list(struct parser *parser, const struct conf_source *source,
+                       struct conf_list *list)
+{
+    struct conf *conf = parser->conf;
+    struct input input = {.source = source, .name = list->file};
+    struct listing listing = {.list = list, .line = {.parser = parser, .input = &input}};
+    struct span all = {source->bytes, source->bytes + source->size};
+
+    listing.line.start = source->bytes;
+    listing.line.number = 1;
+    list->text = malloc(source->size + 1);
+    if (!list->text) {
+        conf->no_memory = true;
+        return;
+    }
+    list->text[0] = '\0';
+    if (starts_with(all, "\xFF\xFE") || starts_with(all, "\xFE\xFF")) {
+        listing.line.errors_wanted = 1;
+        line_error(&listing.line, all.at,
+                   "found a file that looks like UTF-16, expected ASCII or UTF-8; convert it with "
+                   "iconv -f UTF-16 -t UTF-8");
+        list->bad = true;
+        return;
+    }
+    listing.line.number = 0;
+    parse_lines(&listing, source);
+    list->bad = listing.bad_lines > 0;
+    if (listing.bad_lines > LIST_ERRORS)
+        conf_report(conf, CONF_ERROR, &listing.untold,
+                    "found an error in this line and %zu more, expected none; they are not told "
+                    "one by one",
+                    listing.bad_lines - LIST_ERRORS - 1);
+}
+
+// The list that has the text IDENTITY, or was found at PATH; NULL where there is none.
+static struct conf_list *find_list(const struct conf *conf, const char *path, const char *identity)
+{
+    for (size_t i = 0; i < conf->list_count; i++) {
+        struct conf_list *list = conf->lists[i];
+
+        if ((path && strcmp(list->path, path) == 0) ||
+            (identity && list->identity && strcmp(list->identity, identity) == 0))
+            return list;
+    }
+    return NULL;
+}
+
+// Takes the file that was found for PATH as the next list. NULL where memory ran out.
+static struct conf_list *add_list(struct parser *parser, const char *path,
+                                  const struct conf_source *source)
+{
+    struct conf *conf = parser->conf;
+    struct conf_list **lists =
+        grow(conf, conf->lists, conf->list_count, &conf->list_capacity, sizeof(*lists));
+    struct conf_list *list = lists ? calloc(1, sizeof *list) : NULL;
+    const char *identity = source->identity;
+
+    if (lists)
+        conf->lists = lists;
+    if (!list) {
+        conf->no_memory = true;
+        return NULL;
+    }
+    lists[conf->list_count++] = list;
+    list->path = path;
+    list->file = file_name(conf, source->name);
+    if (identity)
+        list->identity = keep(conf, (struct span){identity, identity + strlen(identity)});
+    parse_list(parser, source, list);
+    return list;
+}
+
+// Finds the list NAME, a file that is read unless it has been. NULL: that was reported, or memory
+// ran out.
+static const struct conf_list *open_list(struct line *line, struct span name)
+{
+    struct parser *parser = line->parser;
+    struct conf *conf = parser->conf;
+    const char *path = path_beside(conf, name, line->input->source->name), *error = NULL;
+    struct conf_list *list = find_list(conf, path, NULL);
+    struct conf_sources found = {0};
+
+    if (list && list->bad)
+        line_error(line, name.at, "found the list %s, which has errors, expected one without",
+                   quote(conf, name));
+    if (list)
+        return list;
+    if (!parser->reader) {
+        line_error(line, name.at,
+                   "found the list %s, expected patterns: no other file can be read here",
+                   quote(conf, name));
+        return NULL;
+    }
+    if (!parser->reader->find(parser->reader->context, keep(conf, name), line->input->source->name,
+                              &found, &error)) {
+        line_error(line, name.at, "unable to read %s: %s", quote(conf, name),
+                   error ? error : "unknown reason");
+        return NULL;
+    }
+    if (found.count == 1 && found.source[0].bytes) {
+        list = find_list(conf, NULL, found.source[0].identity);
+        if (!list)
+            list = add_list(parser, path, &found.source[0]);
+        else if (list->bad)
+            line_error(line, name.at, "found the list %s, which has errors, expected one without",
+                       quote(conf, name));
+    } else {
+        line_error(line, name.at, "unable to read %s: %s", quote(conf, name),
+                   found.count == 1 && found.source[0].error ? found.source[0].error
+                                                             : "unknown reason");
+    }
+    parser->reader->release(parser->reader->context, &found);
+    return list;
+}
+
+// Parses an access line of KEYWORD that names a list, REST being what follows the '@'.
+static bool parse_list_name(struct line *line, enum keyword keyword, struct span rest)
+{
+    struct conf *conf = line->parser->conf;
+    const struct conf_list *list;
+    struct span name;
+    bool quoted;
+
+    if (!parse_name(line, rest, &name, &quoted))
+        return false;
+    for (const char *p = name.at; p < name.end; p++)
+        if (strchr("*?[\\", *p))
+            return line_error(line, p, "found %s in the name of a list, expected that of one file",
+                              conf_quote(conf, p, 1));
+    list = open_list(line, name);
+    if (!list || list->bad)
+        return false;
+    if (list->count == 0 && keyword == KEYWORD_ALLOW)
+        return line_error(line, name.at,
+                          "found no pattern in %s, expected at least one: nobody could be let in",
+                          quote(conf, name));
+    if (list->count == 0)
+        line_warning(line, name.at, "found no pattern in %s, expected at least one",
+                     quote(conf, name));
+    else
+        add_access(line->parser, keyword, list->text, list, place_of(line, name.at));
+    return !line->bad;
+}
+
+static bool parse_pattern(struct line *line, enum keyword keyword, struct span rest)
+{
+    struct conf *conf = line->parser->conf;
+    struct span body = without_comment(rest), pattern, extra;
+    const char *odd = find_odd_byte(body), *text;
+
+    if (!is_empty(rest) && *rest.at == '@')
+        return parse_list_name(line, keyword, (struct span){rest.at + 1, rest.end});
+    if (odd) {
+        odd_byte(line, odd, PLAIN_BYTES);
+        return false;
+    }
+    rest = body;
+    pattern = next_field(&rest);
+    extra = next_field(&rest);
+    if (is_empty(pattern))
+        return line_error(line, body.end, "found %s, expected an address pattern after \"%s\"",
+                          end_name(line, body.end), keyword_names[keyword]);
+    if (!check_pattern(line, pattern))
+        return false;
+    if (!is_empty(extra))
+        return line_error(line, extra.at,
+                          "found %s after the pattern, expected the end of the line; several "
+                          "patterns take one line each",
+                          quote(conf, extra));
+    text = keep(conf, pattern);
+    if (strchr(text, '?'))
+        line_warning(line, pattern.at,
+                     "found \"?\" in %s, which rinetd 0.73 may let match past the end of an "
+                     "address; here it is exactly one character",
+                     quote(conf, pattern));
+    warn_of_pattern(line, pattern, text);
+    add_access(line->parser, keyword, text, NULL, place_of(line, pattern.at));
+    return !line->bad;
 }
 
 static bool parse_file(struct line *line, struct span rest, struct conf_file *file)
@@ -1733,6 +2012,14 @@ static void free_access(struct conf_access *access)
 {
     free(access->text);
     free(access->place);
+    free(access->list);
+}
+
+static void free_list(struct conf_list *list)
+{
+    free(list->text);
+    free(list->line);
+    free(list);
 }
 
 void conf_free(struct conf *conf)
@@ -1745,6 +2032,9 @@ void conf_free(struct conf *conf)
     }
     free_access(&conf->global_allow);
     free_access(&conf->global_deny);
+    for (size_t i = 0; i < conf->list_count; i++)
+        free_list(conf->lists[i]);
+    free(conf->lists);
     free(conf->rules);
     free(conf->messages);
     while (conf->arena->blocks) {

@@ -27,10 +27,21 @@ struct conf_message {
     char *text; // printable: bytes of the configuration in it are escaped
 };
 
+// A file of patterns, which access lines name with a '@' before it; one for all that name it.
+struct conf_list {
+    const char *file; // for messages
+    const char *path, *identity;
+    char *text;     // all patterns as acl.h wants them, with commas between them
+    unsigned *line; // of each pattern
+    size_t count, capacity;
+    bool bad; // a line of it is in error
+};
+
 // The patterns of one list, in file order.
 struct conf_access {
-    const char **text; // as acl.h wants it, one pattern each
+    const char **text; // as acl.h wants it: one pattern each, or all of a file's
     struct conf_place *place;
+    const struct conf_list **list; // NULL for a pattern
     size_t count, capacity;
 };
 
@@ -70,6 +81,8 @@ struct conf {
     struct conf_rule *rules;
     size_t rule_count, rule_capacity;
     struct conf_access global_allow, global_deny;
+    struct conf_list **lists; // in the order in which they were first named
+    size_t list_count, list_capacity;
     bool global_broken; // a global access line is in error: no rule may be converted
     struct conf_file log, pid;
     bool log_common;
@@ -80,7 +93,7 @@ struct conf {
     struct arena *arena; // every text in here
 };
 
-// One file that an include brings.
+// One file that an include, or an access line, brings.
 struct conf_source {
     const char *name;     // for messages, and what nested includes are relative to
     const char *identity; // the same for the same file whatever it is called: to find circles
@@ -95,9 +108,10 @@ struct conf_sources {
     size_t count; // 0: the pattern matched nothing
 };
 
-// How includes are read: find() turns a pattern, relative to the folder of the file FROM, into
-// sources; it returns false and sets *error where that failed. A pattern without glob characters
-// that names no file is a failure; one with them that matches none is a count of 0.
+// How includes, and lists of patterns, are read: find() turns a pattern, relative to the folder of
+// the file FROM, into sources; it returns false and sets *error where that failed. A pattern
+// without glob characters that names no file is a failure; one with them that matches none is a
+// count of 0.
 struct conf_reader {
     bool (*find)(void *context, const char *pattern, const char *from, struct conf_sources *found,
                  const char **error);
@@ -105,7 +119,8 @@ struct conf_reader {
     void *context;
 };
 
-// Parses the SIZE bytes of MAIN->bytes. READER may be NULL: then every include is an error.
+// Parses the SIZE bytes of MAIN->bytes. READER may be NULL: then every include is an error, and
+// every list of patterns.
 // Returns a new conf with at least its messages in file order, or NULL where memory ran out.
 struct conf *conf_parse(const struct conf_source *main, const struct conf_reader *reader);
 

@@ -33,6 +33,9 @@
 // What the names of services begin with.
 #define PREFIX "rinetd-tcp-"
 
+// And of what all rules share.
+#define GLOBAL "rinetd"
+
 #define KEYS_MAX 32
 
 struct key {
@@ -136,11 +139,12 @@ static const char *fill_line(const struct keys *keys, const char *line, size_t l
 static int refuse_length(const struct emit_settings *settings, struct emit_error *error,
                          const char *at_least, size_t size)
 {
-    return refuse(error, EMIT_BAD_RULE, -1,
+    return refuse(error, EMIT_TOO_LONG, -1,
                   "a line of %s%zu bytes would come of it, and %s reads at most %zu: the access "
-                  "lists are too long; networks can be written as 10.0.0.0/8",
+                  "lists are too long; %snetworks can be written as 10.0.0.0/8",
                   at_least, size, targets[settings->format].name,
-                  targets[settings->format].line_max);
+                  targets[settings->format].line_max,
+                  settings->lists_dir ? "" : "-o puts them into files, and ");
 }
 
 // Appends the template NAME, filled in, no line longer than the target reads.
@@ -184,6 +188,34 @@ void emit_name(struct emit_rule *rule)
     snprintf(rule->name, sizeof rule->name, PREFIX "%.45s-%u", address, rule->listener_port);
 }
 
+void emit_lists(const struct conf *conf, const struct conf_rule *rule,
+                const struct conf_access *lists[static ACL_LISTS])
+{
+    lists[ACL_GLOBAL_ALLOW] = &conf->global_allow;
+    lists[ACL_GLOBAL_DENY] = &conf->global_deny;
+    lists[ACL_ALLOW] = &rule->allow;
+    lists[ACL_DENY] = &rule->deny;
+}
+
+static const char *const list_names[ACL_LISTS] = {
+    [ACL_GLOBAL_ALLOW] = "global-allow",
+    [ACL_GLOBAL_DENY] = "global-deny",
+    [ACL_ALLOW] = "allow",
+    [ACL_DENY] = "deny",
+};
+
+static bool is_global(enum acl_list list)
+{
+    return list == ACL_GLOBAL_ALLOW || list == ACL_GLOBAL_DENY;
+}
+
+void emit_list_name(const struct emit_settings *settings, const struct emit_rule *rule,
+                    enum acl_list list, char name[static EMIT_FILE_MAX])
+{
+    snprintf(name, EMIT_FILE_MAX, "%s.%s.%s.acl", is_global(list) ? GLOBAL : rule->name,
+             list_names[list], targets[settings->format].name);
+}
+
 // Whether TEXT is an address as a name has it, with a zone where that is link-local.
 static bool is_address_part(const char *text, size_t length)
 {
@@ -206,20 +238,44 @@ static bool is_address_part(const char *text, size_t length)
     return true;
 }
 
-bool emit_is_unit_name(const char *name)
+// What follows the name of a service at the start of NAME, or NULL where none is there.
+static const char *skip_service(const char *name)
 {
-    static const char *const ends[] = {".socket", ".service", "@.service"};
-    const char *start = name + strlen(PREFIX), *dash, *end;
+    const char *start = name + strlen(PREFIX), *dash;
 
     if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || !(dash = strchr(start, '-')) ||
         !is_address_part(start, (size_t)(dash - start)))
-        return false;
-    end = dash + 1 + strspn(dash + 1, "0123456789");
+        return NULL;
     if (dash[1] < '1' || dash[1] > '9' || strtoul(dash + 1, NULL, 10) > 65535)
-        return false;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        return NULL;
+    return dash + 1 + strspn(dash + 1, "0123456789");
+}
+
+bool emit_is_unit_name(const char *name)
+{
+    static const char *const ends[] = {".socket", ".service", "@.service"};
+    const char *end = skip_service(name);
+
+    for (size_t i = 0; end && i < sizeof ends / sizeof *ends; i++)
         if (strcmp(end, ends[i]) == 0)
             return true;
+    return false;
+}
+
+bool emit_is_list_name(enum emit_format format, const char *name)
+{
+    const char *service = skip_service(name), *end;
+
+    for (int i = 0; i < ACL_LISTS; i++) {
+        char expected[EMIT_FILE_MAX];
+
+        end = is_global((enum acl_list)i) && strncmp(name, GLOBAL, strlen(GLOBAL)) == 0
+                  ? name + strlen(GLOBAL)
+                  : service;
+        snprintf(expected, sizeof expected, ".%s.%s.acl", list_names[i], targets[format].name);
+        if (end && is_global((enum acl_list)i) == (end != service) && strcmp(end, expected) == 0)
+            return true;
+    }
     return false;
 }
 
@@ -251,14 +307,47 @@ static void add_option(struct arguments *arguments, enum option_id id, const cha
 static void add_patterns(struct arguments *arguments, enum option_id id,
                          const struct conf_access *access)
 {
-    for (size_t i = 0; i < access->count; i++) {
-        size_t size = arguments->text.size - arguments->last;
+    bool first = true;
 
-        if (i == 0 || size + 1 + strlen(access->text[i]) > ARGUMENT_MAX)
-            add_option(arguments, id, "");
-        else
-            text_append_string(&arguments->text, ",");
-        text_append_string(&arguments->text, access->text[i]);
+    for (size_t i = 0; i < access->count; i++) {
+        const char *text = access->text[i], *end = text + strcspn(text, ",");
+
+        for (;; end = text + strcspn(text, ",")) {
+            size_t size = arguments->text.size - arguments->last;
+
+            if (first || size + 1 + (size_t)(end - text) > ARGUMENT_MAX)
+                add_option(arguments, id, "");
+            else
+                text_append_string(&arguments->text, ",");
+            first = false;
+            text_append(&arguments->text, text, (size_t)(end - text));
+            if (*end == '\0')
+                break;
+            text = end + 1;
+        }
+    }
+}
+
+static void add_lists(struct arguments *arguments, const struct conf *conf,
+                      const struct emit_rule *rule)
+{
+    static const enum option_id options[ACL_LISTS] = {
+        [ACL_GLOBAL_ALLOW] = OPTION_GLOBAL_ALLOW,
+        [ACL_GLOBAL_DENY] = OPTION_GLOBAL_DENY,
+        [ACL_ALLOW] = OPTION_ALLOW,
+        [ACL_DENY] = OPTION_DENY,
+    };
+    static const char mark[] = {ACL_COMPILED, '\0'};
+    const struct conf_access *lists[ACL_LISTS];
+
+    emit_lists(conf, rule->rule, lists);
+    for (int i = 0; i < ACL_LISTS; i++) {
+        if (rule->compiled[i]) {
+            add_option(arguments, options[i], mark);
+            text_append_string(&arguments->text, rule->compiled[i]);
+        } else {
+            add_patterns(arguments, options[i], lists[i]);
+        }
     }
 }
 
@@ -295,10 +384,7 @@ static void add_all(struct arguments *arguments, const struct emit_settings *set
         add_option(arguments, OPTION_WRAP, rule->wrap_name);
     }
     add_listener(arguments, rule);
-    add_patterns(arguments, OPTION_GLOBAL_ALLOW, &conf->global_allow);
-    add_patterns(arguments, OPTION_GLOBAL_DENY, &conf->global_deny);
-    add_patterns(arguments, OPTION_ALLOW, &rule->rule->allow);
-    add_patterns(arguments, OPTION_DENY, &rule->rule->deny);
+    add_lists(arguments, conf, rule);
     for (int i = 0; i < OPTION_COUNT; i++)
         if (options->text[i] &&
             (options_table[i].audience == OPTION_FOR_RELAY ||
@@ -443,7 +529,7 @@ static int check_argument(const struct emit_settings *settings, const char *argu
         return refuse(error, EMIT_BAD_RULE, -1,
                       "a name is not UTF-8, and systemctl would be unable to show the service");
     if (length > ARGUMENT_MAX)
-        return refuse(error, EMIT_BAD_RULE, -1,
+        return refuse(error, EMIT_TOO_LONG, -1,
                       "an argument of %zu bytes would come of it, and the kernel takes %d", length,
                       ARGUMENT_MAX);
     return 0;
@@ -458,7 +544,8 @@ static int make_arguments(const struct emit_settings *settings, const struct con
     const char *argument;
 
     // Many rules with long lists in common: not put together for each, to be refused each time.
-    if (settings->globals_size > targets[settings->format].line_max)
+    if (settings->globals_size > targets[settings->format].line_max &&
+        !rule->compiled[ACL_GLOBAL_ALLOW] && !rule->compiled[ACL_GLOBAL_DENY])
         return refuse_length(settings, error, "more than ", settings->globals_size);
     add_all(arguments, settings, conf, rule);
     if (arguments->text.no_memory)
@@ -728,12 +815,15 @@ static bool is_below(const char *path, const char *const *folders, size_t count)
     return false;
 }
 
-// Whether RULE needs something in one of FOLDERS: its target, its log, or the programs.
+// Whether RULE needs something in one of FOLDERS: its target, its log, its lists, or the programs.
 static bool needs(const struct emit_settings *settings, const struct emit_rule *rule,
                   const char *const *folders, size_t count)
 {
     const struct conf_host *target = &rule->rule->target;
 
+    for (int i = 0; i < ACL_LISTS; i++)
+        if (rule->compiled[i] && is_below(rule->compiled[i], folders, count))
+            return true;
     return (is_file(settings->log) && is_below(settings->log, folders, count)) ||
            is_below(settings->relay, folders, count) ||
            (target->kind == HOST_UNIX && is_below(target->text + strlen("unix:"), folders, count));

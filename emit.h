@@ -20,8 +20,8 @@ enum emit_format { EMIT_XINETD, EMIT_INETD, EMIT_SYSTEMD };
 // The longest name of a service, its NUL included: "rinetd-tcp-", an address, '-', a port.
 #define EMIT_NAME_MAX 64
 
-// The same of a systemd unit: a service's name, ".socket", or "@" and ".service".
-#define EMIT_FILE_MAX (EMIT_NAME_MAX + 10)
+// The same of any file: a service's name, and at most ".allow.systemd.acl".
+#define EMIT_FILE_MAX (EMIT_NAME_MAX + 20)
 
 struct emit_template {
     const char *name; // "xinetd-head"; NULL ends a list
@@ -42,7 +42,8 @@ struct emit_settings {
     const char *relay, *wrap; // absolute paths
     const char *log;          // as the relay's --log takes it; NULL: no log
     bool log_common;
-    size_t globals_size; // emit_globals_size() of the configuration
+    size_t globals_size;   // emit_globals_size() of the configuration
+    const char *lists_dir; // where compiled access lists will lie; NULL: there can be none
 };
 
 // A rule with everything about it known.
@@ -53,11 +54,13 @@ struct emit_rule {
     bool v6only;           // the wildcard :: is not to take IPv4 clients
     const char *wrap_name; // the daemon name for TCP wrappers, or NULL
     char name[EMIT_NAME_MAX];
+    const char *compiled[ACL_LISTS]; // the file that has the patterns; NULL: the command line
 };
 
 enum emit_error_kind {
     EMIT_OK,
     EMIT_BAD_RULE,     // the target cannot say what the rule says
+    EMIT_TOO_LONG,     // the same, and compiled access lists may help
     EMIT_BAD_LOG,      // it cannot say the name of the log file
     EMIT_BAD_TEMPLATE, // a template of the site's is in error
 };
@@ -82,6 +85,17 @@ int emit_head(const struct emit_settings *settings, struct text *text, struct em
 int emit_entry(const struct emit_settings *settings, const struct conf *conf,
                const struct emit_rule *rule, struct text *text, struct emit_error *error);
 int emit_foot(const struct emit_settings *settings, struct text *text, struct emit_error *error);
+
+// The access lists of RULE, of CONF.
+void emit_lists(const struct conf *conf, const struct conf_rule *rule,
+                const struct conf_access *lists[static ACL_LISTS]);
+
+// The name of the file for one of them, compiled: a global one is the same for all rules.
+void emit_list_name(const struct emit_settings *settings, const struct emit_rule *rule,
+                    enum acl_list list, char name[static EMIT_FILE_MAX]);
+
+// Whether a file NAME can be one that emit_list_name() makes for FORMAT.
+bool emit_is_list_name(enum emit_format format, const char *name);
 
 // Whether a file NAME of systemd's can be one that emit_socket_name() or emit_service_name() makes.
 bool emit_is_unit_name(const char *name);

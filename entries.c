@@ -35,6 +35,32 @@ static char *add_file(struct work *work, struct text *text)
     return work->entries.name[at];
 }
 
+// Puts the compiled lists before all other files.
+static void add_lists(struct work *work, const struct emit_rule *rules, size_t count)
+{
+    struct entries *entries = &work->entries;
+    struct aclfiles *lists = &entries->aclfiles;
+    struct output_file *files;
+
+    aclfiles_compile(lists, rules, count);
+    work->conf->no_memory |= lists->no_memory;
+    files = calloc(entries->count + lists->count + 1, sizeof *files);
+    if (!files) {
+        work->conf->no_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < lists->count; i++) {
+        const struct aclfile *list = lists->file[i];
+        const struct text *text = list->same ? list->same : &list->text;
+
+        files[i] = (struct output_file){list->name, text->bytes, text->size};
+    }
+    memcpy(files + lists->count, entries->file, entries->count * sizeof *files);
+    free(entries->file);
+    entries->file = files;
+    entries->lists = lists->count;
+}
+
 // Reports why RULE was refused. Returns whether it is worth another try.
 static bool report_refusal(struct work *work, const struct emit_rule *rule)
 {
@@ -93,8 +119,14 @@ static void emit_all(struct work *work, struct emit_rule *rules, size_t *count)
 
     for (size_t i = 0; i < *count; i++) {
         struct emit_rule *rule = &rules[i];
-        int result = emit(work, rule);
+        int result;
 
+        aclfiles_choose(&work->entries.aclfiles, work->settings, work->conf, rule, false);
+        result = emit(work, rule);
+        if (result < 0 && work->error.kind == EMIT_TOO_LONG && work->settings->lists_dir) {
+            aclfiles_choose(&work->entries.aclfiles, work->settings, work->conf, rule, true);
+            result = emit(work, rule);
+        }
         if (result < 0 && report_refusal(work, rule)) {
             result = emit(work, rule);
             if (result < 0)
@@ -144,18 +176,22 @@ struct entries entries_make(struct conf *conf, struct emit_settings *settings,
         emit_all(&work, rules, count);
     else
         emit_one_file(&work, rules, count);
+    if (work.entries.file && work.entries.text)
+        add_lists(&work, rules, *count);
     for (size_t i = 0; i < 2; i++) {
         conf->no_memory |= work.text[i].no_memory;
         free(work.text[i].bytes);
     }
+    work.entries.count += work.entries.lists;
     return work.entries;
 }
 
 void entries_free(struct entries *entries)
 {
-    for (size_t i = 0; i < entries->count; i++)
-        free(entries->text[i].bytes);
+    for (size_t i = entries->lists; i < entries->count; i++)
+        free(entries->text[i - entries->lists].bytes);
     free(entries->text);
+    aclfiles_free(&entries->aclfiles);
     free(entries->name);
     free(entries->file);
 }

@@ -6,18 +6,20 @@
 
 #include <stddef.h>
 
+#include "aclfile.h"
 #include "conf.h"
 #include "emit.h"
 #include "output.h"
 #include "text.h"
 
-// The files in the order of the rules, with OUTPUT_MARK in each, whatever a site's template says.
-// entries_free() ends it.
+// The compiled access lists, then the others in the order of the rules: what names a file comes
+// after it. OUTPUT_MARK is in each, whatever a site's template says. entries_free() ends it.
 struct entries {
     struct output_file *file;
-    size_t count;
+    size_t count, lists;         // how many in all; how many are lists
     char (*name)[EMIT_FILE_MAX]; // of each file
     struct text *text;
+    struct aclfiles aclfiles; // which the rules point to
 };
 
 // Converts the *COUNT rules at RULES, of CONF. What the target cannot say becomes messages of CONF;

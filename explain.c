@@ -40,31 +40,49 @@ static void say_place(struct text *text, const struct conf_place *place)
     say(text, ":%u", place->line);
 }
 
+// The pattern of LIST that matches CLIENT, and where it stands.
+static void say_listed(const struct conf_list *list, const struct acl_client *client, bool allow,
+                       struct text *text)
+{
+    const char *pattern = list->text;
+    size_t length = strcspn(pattern, ",");
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (acl_pattern_matches(pattern, length, client)) {
+            say_place(text, &(struct conf_place){.file = list->file, .line = list->line[i]});
+            say(text, ": %s %.*s, by ", allow ? "allow" : "deny", (int)length, pattern);
+            return;
+        }
+        pattern += length + 1;
+        length = strcspn(pattern, ",");
+    }
+}
+
 static void say_line_that_decides(const struct acl_decision *decision,
                                   const struct conf_access *const lists[ACL_LISTS],
-                                  struct text *text)
+                                  const struct acl_client *client, struct text *text)
 {
     const struct conf_access *list = lists[decision->list];
     bool allow = decision->list == ACL_ALLOW || decision->list == ACL_GLOBAL_ALLOW;
 
+    if (list->list[decision->index])
+        say_listed(list->list[decision->index], client, allow, text);
     say_place(text, &list->place[decision->index]);
-    say(text, ": %s %s\n", allow ? "allow" : "deny", list->text[decision->index]);
+    if (!list->list[decision->index])
+        say(text, ": %s %s", allow ? "allow" : "deny", list->text[decision->index]);
+    text_append_string(text, "\n");
 }
 
 static void explain_rule(const struct conf *conf, const struct emit_rule *rule,
                          const union host_address *address, struct text *text)
 {
     const struct conf_rule *source = rule->rule;
-    const struct conf_access *const lists[ACL_LISTS] = {
-        [ACL_GLOBAL_ALLOW] = &conf->global_allow,
-        [ACL_GLOBAL_DENY] = &conf->global_deny,
-        [ACL_ALLOW] = &source->allow,
-        [ACL_DENY] = &source->deny,
-    };
+    const struct conf_access *lists[ACL_LISTS];
     struct acl_decision decision;
     struct acl_client client;
-    struct acl acl;
+    struct acl acl = {.look_up = NULL};
 
+    emit_lists(conf, source, lists);
     for (int i = 0; i < ACL_LISTS; i++)
         acl.list[i] = (struct acl_patterns){lists[i]->text, lists[i]->count};
     // As the relay tells, by the listener as it is written.
@@ -83,7 +101,7 @@ static void explain_rule(const struct conf *conf, const struct emit_rule *rule,
     if (!decision.matched)
         return;
     text_append_string(text, decision.verdict == ACL_DENIED ? "denied: " : "allowed: ");
-    say_line_that_decides(&decision, lists, text);
+    say_line_that_decides(&decision, lists, &client, text);
 }
 
 bool explain_address(const char *text, union host_address *address)

@@ -129,6 +129,16 @@ static const struct apply_rule *rule_of(const struct hangup *hangup, const char 
     return NULL;
 }
 
+// The configuration: compiled access lists have other names.
+static const struct output_step *main_step(const struct output_plan *plan)
+{
+    size_t i = 0;
+
+    while (i + 1 < plan->count && strchr(plan->step[i].name, '.'))
+        i++;
+    return &plan->step[i];
+}
+
 static const char *listener_in(const char *arguments)
 {
     const char *found = strstr(arguments, OPTION);
@@ -142,7 +152,7 @@ enum fate { STAYS, RUNS_BY_OLD_RULES, LOSES_LISTENER, IS_KILLED };
 // listener, too: xinetd opens it anew.
 static enum fate fate_of(const struct hangup *hangup, pid_t pid, const char *arguments)
 {
-    const struct output_step *step = &hangup->request->plan->step[0];
+    const struct output_step *step = main_step(hangup->request->plan);
     bool waits;
 
     if (!listener_in(arguments))
@@ -380,7 +390,7 @@ static void watch(struct hangup *hangup)
     char *path;
 
     hangup->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (hangup->inotify < 0 || asprintf(&path, "%s/%s", plan->dir, plan->step[0].name) < 0)
+    if (hangup->inotify < 0 || asprintf(&path, "%s/%s", plan->dir, main_step(plan)->name) < 0)
         return;
     if (inotify_add_watch(hangup->inotify, path, IN_CLOSE_NOWRITE) < 0) {
         close(hangup->inotify);
@@ -411,7 +421,7 @@ static int reload(struct hangup *hangup)
     if (!await_reading(hangup)) {
         apply_say(hangup->request,
                   "xinetd, process %d, did not read %s/%s: its configuration should include %s",
-                  (int)hangup->pid, plan->dir, plan->step[0].name, plan->dir);
+                  (int)hangup->pid, plan->dir, main_step(plan)->name, plan->dir);
         return -1;
     }
     until_ms = now_ms() + OPEN_MS;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include "launch.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -45,6 +46,7 @@
 #define XINETD_PID     "xinetd.pid"
 #define XINETD_LOG     "xinetd.log"
 #define RELAY_LOG      "log"
+#define LIST_END       ".acl"
 #define DEFAULT_FOLDER "/tmp"
 
 struct launcher {
@@ -391,6 +393,22 @@ static int make_folder(struct launcher *launcher)
     return 0;
 }
 
+// Removes the compiled access lists, which the caller has put there.
+static void remove_lists(const struct launcher *launcher)
+{
+    DIR *dir = launcher->dir_fd >= 0 ? opendir(launcher->dir) : NULL;
+    const struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        size_t length = strlen(entry->d_name), end = strlen(LIST_END);
+
+        if (length > end && strcmp(entry->d_name + length - end, LIST_END) == 0)
+            unlinkat(launcher->dir_fd, entry->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static void remove_folder(struct launcher *launcher)
 {
     static const char *const names[] = {CONF_FILE, CONF_NEW_FILE, XINETD_PID, XINETD_LOG,
@@ -400,6 +418,7 @@ static void remove_folder(struct launcher *launcher)
         return;
     for (size_t i = 0; launcher->dir_fd >= 0 && i < sizeof names / sizeof *names; i++)
         unlinkat(launcher->dir_fd, names[i], 0);
+    remove_lists(launcher);
     if (rmdir(launcher->dir) < 0 && errno != ENOENT)
         say_failure(launcher, "remove", launcher->dir);
 }

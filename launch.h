@@ -32,8 +32,9 @@ struct launch_request {
     const char *user;    // whom the relays run as: who may write to the log fifo
     // Reads the configuration, tells the user what is wrong with it, and returns it; or NULL where
     // it cannot be run. LOG_PATH is the file that stands for the launcher's standard output: what
-    // is written to it line by line comes out there; its name has no blanks. Called once at the
-    // start and at each SIGHUP.
+    // is written to it line by line comes out there; its name has no blanks. It lies in a private
+    // folder, which the relays can pass: files whose names end in ".acl" may be put beside it, and
+    // are removed at the end. Called once at the start and at each SIGHUP.
     struct launch_config *(*make)(void *context, const char *log_path);
     void (*discard)(void *context, struct launch_config *config);
     void *context;

@@ -34,12 +34,12 @@ const struct option_row options_table[OPTION_COUNT] = {
     [OPTION_WRAP] = {"wrap", OPTION_IS_NAME, OPTION_FOR_WRAP, 0, 0, 0, "NAME",
                      "ask TCP wrappers under this daemon name"},
     [OPTION_GLOBAL_ALLOW] = {"global-allow", OPTION_IS_PATTERNS, OPTION_FOR_COMMAND, 0, 0, 0,
-                             "PATTERN,...", "patterns of which a client must match one"},
+                             "PATTERN,...|@FILE", "patterns of which a client must match one"},
     [OPTION_GLOBAL_DENY] = {"global-deny", OPTION_IS_PATTERNS, OPTION_FOR_COMMAND, 0, 0, 0,
-                            "PATTERN,...", "patterns of which a client must match none"},
-    [OPTION_ALLOW] = {"allow", OPTION_IS_PATTERNS, OPTION_FOR_COMMAND, 0, 0, 0, "PATTERN,...",
+                            "PATTERN,...|@FILE", "patterns of which a client must match none"},
+    [OPTION_ALLOW] = {"allow", OPTION_IS_PATTERNS, OPTION_FOR_COMMAND, 0, 0, 0, "PATTERN,...|@FILE",
                       "a second such list: a client must pass both"},
-    [OPTION_DENY] = {"deny", OPTION_IS_PATTERNS, OPTION_FOR_COMMAND, 0, 0, 0, "PATTERN,...",
+    [OPTION_DENY] = {"deny", OPTION_IS_PATTERNS, OPTION_FOR_COMMAND, 0, 0, 0, "PATTERN,...|@FILE",
                      "a second such list: a client must pass both"},
     [OPTION_LISTENER] = {"listener", OPTION_IS_LISTENER, OPTION_FOR_COMMAND, 0, 0, 0, "HOST:PORT",
                          "what the log calls the listener, an IPv6 address in brackets"},
@@ -156,7 +156,9 @@ static const char *text_error(enum option_kind kind, const char *value)
     case OPTION_IS_NAME:
         return is_plain_name(value) ? NULL : "a name of letters, digits, '.', '-' and '_'";
     case OPTION_IS_PATTERNS:
-        return acl_patterns_valid(value) ? NULL : "address patterns, with commas between them";
+        return acl_patterns_valid(value) ? NULL
+                                         : "address patterns, with commas between "
+                                           "them, or @ and an absolute path";
     case OPTION_IS_LISTENER:
         return is_listener(value) ? NULL : "HOST:PORT, or [ADDRESS]:PORT for IPv6";
     case OPTION_IS_LOG:

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "dial.h"
 #include "host.h"
+#include "list.h"
 #include "log.h"
 #include "options.h"
 #include "pool.h"
@@ -261,6 +262,16 @@ static void catch_signals(sigset_t *mask)
         sigdelset(mask, numbers[i]);
         sigaction(numbers[i], &action, NULL);
     }
+}
+
+static int look_up(const char *path, const struct acl_client *client)
+{
+    const char *reason;
+    int found = list_look_up(path, client, &reason);
+
+    if (found < 0)
+        report("unable to use the access list %s: %s; refusing %s", path, reason, client->text);
+    return found;
 }
 
 // Whether the access lists let the client in; logs a refusal.
@@ -508,6 +519,7 @@ FRAME static bool understand(struct relay_rule *rule, int argc, char *argv[])
     char error[ARGUMENTS_ERROR_MAX];
 
     rule->argv = argv;
+    rule->arguments.acl.look_up = look_up;
     if (arguments_parse(&rule->arguments, argc, argv, error) == 0)
         return true;
     report("%s", error);

@@ -63,7 +63,8 @@ struct job {
     const char *stdout_log; // under --run: what stands for the launcher's standard output
     struct conf *conf;
     struct emit_settings settings;
-    char *log; // settings.log, where it had to be made up
+    char *log;       // settings.log, where it had to be made up
+    char *lists_dir; // settings.lists_dir
     struct emit_rule *rules;
     size_t count;
     struct entries entries;
@@ -164,6 +165,7 @@ static void job_free(struct job *job)
     conf_free(job->conf);
     free(job->rules);
     free(job->log);
+    free(job->lists_dir);
     entries_free(&job->entries);
 }
 
@@ -173,6 +175,28 @@ static bool accepts_itself(const struct gen *gen)
     if (gen->mode == MODE_OF_FORMAT)
         return gen->format == EMIT_SYSTEMD;
     return gen->mode == MODE_WAIT;
+}
+
+// Finds out where compiled access lists will lie, by an absolute path; nowhere if all goes to
+// standard output. An explanation only has to know that the rules can be converted. Returns 0, or
+// -1 where memory ran out.
+static int find_lists_dir(struct job *job)
+{
+    const struct gen *gen = job->gen;
+    const char *dir = gen->explain ? "/" : gen->output_dir;
+    char here[PATH_MAX];
+
+    if (job->stdout_log)
+        job->lists_dir =
+            strndup(job->stdout_log, (size_t)(strrchr(job->stdout_log, '/') - job->stdout_log));
+    else if (!dir)
+        return 0;
+    else if (dir[0] == '/' || !getcwd(here, sizeof here))
+        job->lists_dir = strdup(dir);
+    else if (asprintf(&job->lists_dir, "%s/%s", strcmp(here, "/") == 0 ? "" : here, dir) < 0)
+        job->lists_dir = NULL;
+    job->settings.lists_dir = job->lists_dir;
+    return job->lists_dir ? 0 : -1;
 }
 
 // Reads and converts the configuration and prints what is to be said of it. Returns an exit status,
@@ -197,7 +221,7 @@ static int convert(struct job *job)
                                            .user = gen->user,
                                            .relay = gen->relay,
                                            .wrap = gen->wrap};
-    if (job->conf)
+    if (job->conf && find_lists_dir(job) == 0)
         job->rules = calloc(job->conf->rule_count + 1, sizeof *job->rules);
     if (!job->rules) {
         source_free(&source);
@@ -410,17 +434,36 @@ static void hold_signals(sigset_t *mask)
     sigprocmask(SIG_BLOCK, &held, mask);
 }
 
+static bool is_xinetd_list(const char *name)
+{
+    return emit_is_list_name(EMIT_XINETD, name);
+}
+
+static bool is_inetd_list(const char *name)
+{
+    return emit_is_list_name(EMIT_INETD, name);
+}
+
+static bool is_unit_or_list(const char *name)
+{
+    return emit_is_unit_name(name) || emit_is_list_name(EMIT_SYSTEMD, name);
+}
+
 // Returns an exit status.
 static int plan_and_write(struct writing *writing)
 {
+    static bool (*const ours[])(const char *) = {[EMIT_XINETD] = is_xinetd_list,
+                                                 [EMIT_INETD] = is_inetd_list,
+                                                 [EMIT_SYSTEMD] = is_unit_or_list};
     const struct job *job = writing->job;
-    bool units = job->settings.format == EMIT_SYSTEMD;
     const char *dir = job->gen->output_dir;
+    // Lists that nobody names any more do no harm in a folder that cannot be read.
+    bool blind = job->settings.format != EMIT_SYSTEMD && access(dir, R_OK) < 0;
     sigset_t mask;
     int status;
 
     if (output_plan(&writing->plan, dir, job->entries.file, job->entries.count,
-                    units ? emit_is_unit_name : NULL) < 0)
+                    blind ? NULL : ours[job->settings.format]) < 0)
         return fail_in_folder(dir, writing->plan.failed);
     if (writing->plan.foreign > 0)
         return refuse_foreign(&writing->plan);
@@ -545,6 +588,7 @@ static int title_of(const struct emit_rule *rule, char **title)
 static bool describe_services(struct launched *launched)
 {
     const struct job *job = &launched->job;
+    const struct output_file *file;
 
     launched->services = calloc(job->count + 1, sizeof *launched->services);
     launched->texts = calloc(job->count * 2 + 1, sizeof *launched->texts);
@@ -562,12 +606,30 @@ static bool describe_services(struct launched *launched)
                                                         .wait = job->settings.wait,
                                                         .v6only = rule->v6only};
     }
-    launched->config = (struct launch_config){.text = job->entries.file[0].text,
-                                              .size = job->entries.file[0].size,
+    file = &job->entries.file[job->entries.lists];
+    launched->config = (struct launch_config){.text = file->text,
+                                              .size = file->size,
                                               .service = launched->services,
                                               .count = job->count,
                                               .pid_file = job->conf->pid.text};
     return true;
+}
+
+// Puts compiled access lists into the launcher's folder. Those of before stay: relays may still run
+// by them. Returns 0, or -1 when it failed, which was reported.
+static int write_lists(const struct job *job)
+{
+    struct output_plan plan = {.count = 0};
+    int result = 0;
+
+    if (job->entries.lists > 0 &&
+        (output_plan(&plan, job->lists_dir, job->entries.file, job->entries.lists, NULL) < 0 ||
+         output_commit(&plan) < 0)) {
+        fail_in_folder(job->lists_dir, plan.failed);
+        result = -1;
+    }
+    output_plan_free(&plan);
+    return result;
 }
 
 static struct launch_config *make(void *context, const char *log_path)
@@ -582,10 +644,13 @@ static struct launch_config *make(void *context, const char *log_path)
     launched->job.stdout_log = log_path;
     if (convert(&launched->job) == EXIT_CONVERTED) {
         create_log(&launched->job);
+        if (write_lists(&launched->job) < 0)
+            goto failed;
         if (describe_services(launched))
             return &launched->config;
         fail_memory();
     }
+failed:
     discard(context, &launched->config);
     return NULL;
 }
@@ -660,7 +725,7 @@ static void print_usage(FILE *to)
         "                         wait: the relay accepts by itself, and ends when it is idle;\n"
         "                         default for systemd\n"
         "  -o, --output-dir DIR   write DIR/rinetd (xinetd), DIR/rinetd.inetd (inetd), or two\n"
-        "                         units for each rule (systemd)\n"
+        "                         units for each rule (systemd), and long access lists\n"
         "      --apply            after that, have the superserver go by it: start, stop and\n"
         "                         restart what has to be; with --check, only tell\n"
         "  -n, --check            check only: diagnostics and exit status\n"

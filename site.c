@@ -190,6 +190,29 @@ static void check_log(struct conf *conf, const struct site *site, const struct r
     free(word);
 }
 
+// A list that the relay cannot read lets nobody in.
+static void check_lists(struct conf *conf, const struct site *site, const struct runner *runner)
+{
+    const char *list = NULL, *obstacle;
+    char *path;
+
+    for (size_t i = 0; i < site->count; i++)
+        for (int j = 0; j < ACL_LISTS; j++)
+            list = site->rules[i].compiled[j] ? site->rules[i].compiled[j] : list;
+    if (!list)
+        return;
+    path = strdup(list);
+    obstacle = path ? find_obstacle(path, runner) : NULL;
+    if (!path)
+        conf->no_memory = true;
+    else if (obstacle)
+        conf_report(conf, CONF_WARNING, NULL,
+                    "the user %s cannot reach the compiled access lists, so nobody will be let in: "
+                    "the folder %s is missing or closed to that user",
+                    site->settings->user, conf_quote(conf, obstacle, strlen(obstacle)));
+    free(path);
+}
+
 // How the user comes to be: a command, to which its name belongs after a blank at the end.
 static const char *user_command(const char *user)
 {
@@ -221,6 +244,7 @@ static void check_user(struct conf *conf, const struct site *site)
     }
     if (settings->log && settings->log[0] == '/')
         check_log(conf, site, &runner);
+    check_lists(conf, site, &runner);
 }
 
 static bool check_program(struct conf *conf, const struct site *site, const char *program)

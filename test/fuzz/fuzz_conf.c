@@ -177,12 +177,28 @@ static void check_port(const struct files *files, const struct conf_port *port)
         MUST(port->number >= 1 && port->number <= 65535);
 }
 
+// A list of which TEXT is the patterns, one a line.
+static void check_list(const struct conf_list *list, const char *text)
+{
+    size_t patterns = 1;
+
+    MUST(text == list->text && !list->bad);
+    for (const char *p = text; *p; p++)
+        patterns += *p == ',';
+    MUST(patterns == list->count);
+    for (size_t i = 0; i < list->count; i++)
+        MUST(list->line[i] > (i > 0 ? list->line[i - 1] : 0));
+}
+
 static void check_access(const struct files *files, const struct conf_access *access)
 {
     for (size_t i = 0; i < access->count; i++) {
         check_place(files, &access->place[i]);
-        MUST(!acl_pattern_error(access->text[i], strlen(access->text[i])));
         MUST(acl_patterns_valid(access->text[i]));
+        if (access->list[i])
+            check_list(access->list[i], access->text[i]);
+        else
+            MUST(!acl_pattern_error(access->text[i], strlen(access->text[i])));
     }
 }
 

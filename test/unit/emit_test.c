@@ -186,12 +186,12 @@ static void test_refusals(void)
     length = (size_t)sprintf(conf, "0 80 h 1\n");
     for (int i = 0; i < 1200; i++)
         length += (size_t)sprintf(conf + length, "allow 10.%d.*\n", i);
-    check_refusal(&settings, conf, EMIT_BAD_RULE, -1, "a long list for xinetd");
+    check_refusal(&settings, conf, EMIT_TOO_LONG, -1, "a long list for xinetd");
     settings.format = EMIT_INETD;
     length = (size_t)sprintf(conf, "0 80 h 1\n");
     for (int i = 0; i < 120; i++)
         length += (size_t)sprintf(conf + length, "allow 10.%d.*\n", i);
-    check_refusal(&settings, conf, EMIT_BAD_RULE, -1, "a long list for inetd");
+    check_refusal(&settings, conf, EMIT_TOO_LONG, -1, "a long list for inetd");
     check_refusal(&settings, "0 80 h 1 [max=3]\n", EMIT_BAD_RULE, OPTION_MAX, "max for inetd");
     check_refusal(&settings, "0 80 h 1 [per-source=3]\n", EMIT_BAD_RULE, OPTION_PER_SOURCE,
                   "per-source for inetd");
@@ -392,6 +392,66 @@ static void test_head(void)
     free(text.bytes);
 }
 
+static const struct {
+    const char *name;
+    enum emit_format format;
+    bool is_list;
+} list_names[] = {
+    {"rinetd.global-allow.xinetd.acl", EMIT_XINETD, true},
+    {"rinetd.global-deny.inetd.acl", EMIT_INETD, true},
+    {"rinetd-tcp-0.0.0.0-80.allow.systemd.acl", EMIT_SYSTEMD, true},
+    {"rinetd-tcp-fe80__1_eth0-80.deny.xinetd.acl", EMIT_XINETD, true},
+    {"rinetd-tcp-0.0.0.0-80.allow.systemd.acl", EMIT_XINETD, false},
+    {"rinetd-tcp-0.0.0.0-80.global-allow.xinetd.acl", EMIT_XINETD, false},
+    {"rinetd.allow.xinetd.acl", EMIT_XINETD, false},
+    {"rinetd-tcp-0.0.0.0-80.allow.xinetd.acl.old", EMIT_XINETD, false},
+    {"rinetd-tcp-0.0.0.0.allow.xinetd.acl", EMIT_XINETD, false},
+    {"rinetd", EMIT_XINETD, false},
+};
+
+static void check_list_names(void)
+{
+    struct emit_settings settings = standard;
+    struct emit_rule rule = {.listener_port = 65535};
+    char name[EMIT_FILE_MAX];
+
+    for (size_t i = 0; i < sizeof list_names / sizeof *list_names; i++)
+        test_ok(emit_is_list_name(list_names[i].format, list_names[i].name) ==
+                    list_names[i].is_list,
+                "\"%s\" can %sbe a list's name", list_names[i].name,
+                list_names[i].is_list ? "" : "not ");
+    host_address("2001:db8:1111:2222:3333:4444:5555:6666", 0, &rule.listener);
+    emit_name(&rule);
+    settings.format = EMIT_SYSTEMD;
+    emit_list_name(&settings, &rule, ACL_ALLOW, name);
+    test_ok(emit_is_list_name(EMIT_SYSTEMD, name), "the longest name: %s", name);
+}
+
+// A list in a file takes the place of its patterns, and only of these.
+static void check_compiled(void)
+{
+    struct emit_settings settings = standard;
+    struct entry entry =
+        emit_one(&standard, "deny 9.*\n0.0.0.0 80 h 1\nallow 1.*\ndeny 1.2.*\n", false);
+
+    entry.rule.compiled[ACL_GLOBAL_DENY] = "/etc/a.acl";
+    entry.rule.compiled[ACL_ALLOW] = "/etc/b.acl";
+    text_cut(&entry.text, 0);
+    test_ok(emit_entry(&standard, entry.conf, &entry.rule, &entry.text, &entry.error) == 0 &&
+                strstr(entry.text.bytes,
+                       " --global-deny=@/etc/a.acl --allow=@/etc/b.acl --deny=1.2.* h 1\n"),
+            "compiled lists are named by their files");
+    entry_free(&entry);
+    settings.format = EMIT_SYSTEMD;
+    entry = emit_one(&settings, "0.0.0.0 80 h 1\ndeny 1.2.*\n", false);
+    text_cut(&entry.text, 0);
+    entry.rule.compiled[ACL_DENY] = "/home/a.acl";
+    test_ok(emit_units(&settings, &entry) == 0 &&
+                strstr(entry.text.bytes, "\nProtectHome=read-only\n"),
+            "a sandbox can read them");
+    entry_free(&entry);
+}
+
 int main(void)
 {
     test_lines();
@@ -403,5 +463,7 @@ int main(void)
     test_unit_names();
     test_templates();
     test_head();
+    check_list_names();
+    check_compiled();
     return test_end();
 }
