@@ -76,7 +76,7 @@ endif
 
 SHARED     = host acl options
 RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments list pool worker board dial pump pipe clock log \
-	report syslogd $(SHARED)))
+	journal report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries aclfile emit unit text \
 	explain ranges list logfile generator apply hangup systemd command launch children lines source output \
 	templates $(SHARED)))
