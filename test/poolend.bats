@@ -273,6 +273,7 @@ queued() {
 
     hand_relay
     greets
+    wait_for logged_times done-remote-closed 1
     wait_for has_workers = 5
     mapfile -t idle < <(workers | xargs -n 1)
     kill -STOP "${idle[@]}"
