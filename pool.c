@@ -158,7 +158,8 @@ static void watch(struct pool *pool, bool on)
 {
     if (on)
         set_timer(&pool->stuck, STUCK_MS);
-    pool->stuck.set = pool->board.shared->watched = on;
+    pool->stuck.set = on;
+    pool->board.shared->watched = on;
 }
 
 // Whether a connection waits, and none of the idle workers takes it. While others are taken it is
