@@ -99,12 +99,16 @@ static void note_crash(struct pool *pool)
     set_timer(&pool->fork, pool->crash_pause);
 }
 
+// The kernel looks at every worker to find one that has ended.
 static void reap(struct pool *pool)
 {
     bool crashed = false;
     int status;
     pid_t pid;
 
+    if (!worker_child_ended)
+        return;
+    worker_child_ended = 0;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct board_slot *slot = board_find(&pool->board, pid);
 
@@ -154,8 +158,7 @@ static void watch(struct pool *pool, bool on)
 {
     if (on)
         set_timer(&pool->stuck, STUCK_MS);
-    else
-        pool->stuck.set = false;
+    pool->stuck.set = on;
     pool->board.shared->watched = on;
 }
 
@@ -177,12 +180,12 @@ static bool is_somebody_stuck(struct pool *pool, bool poked)
     return false;
 }
 
-// Starts what is missing; one more where a connection waits in spite of idle workers.
+// Starts what is missing by COUNTS, which it renews then; one more where a connection waits in
+// spite of idle workers.
 static enum role adjust(struct pool *pool, bool poked, struct board_counts *counts)
 {
     unsigned missing;
 
-    board_count(&pool->board, counts);
     missing = board_missing(&pool->board, counts);
     if (missing == 0 && counts->workers < pool->board.max && counts->idle > 0)
         missing = is_somebody_stuck(pool, poked);
@@ -190,9 +193,11 @@ static enum role adjust(struct pool *pool, bool poked, struct board_counts *coun
         watch(pool, false);
     if (!pool->fork.set || is_due(&pool->fork)) {
         pool->fork.set = false;
-        if (missing > 0 && start_workers(pool, missing) == ROLE_WORKER)
-            return ROLE_WORKER;
-        board_count(&pool->board, counts);
+        if (missing > 0) {
+            if (start_workers(pool, missing) == ROLE_WORKER)
+                return ROLE_WORKER;
+            board_count(&pool->board, counts);
+        }
     }
     note_full(pool, counts);
     return ROLE_FIRST;
@@ -295,13 +300,14 @@ static int supervise(struct pool *pool)
     struct board_counts counts;
     bool poked = false;
 
-    do {
-        reap(pool);
+    board_count(&pool->board, &counts);
+    while (!is_over(pool, &counts)) {
         if (adjust(pool, poked, &counts) == ROLE_WORKER)
             return 0;
         poked = wait_for_news(pool, &counts);
+        reap(pool);
         board_count(&pool->board, &counts);
-    } while (!is_over(pool, &counts));
+    }
     close_all(pool);
     errno = pool->board.shared->broken;
     return errno ? -1 : 0;

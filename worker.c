@@ -20,7 +20,7 @@
 
 static const int ending[] = {SIGTERM, SIGINT, SIGHUP};
 
-volatile sig_atomic_t worker_stop_requested;
+volatile sig_atomic_t worker_stop_requested, worker_child_ended;
 // Of a worker, for its signal handler; -1 once closed.
 static volatile sig_atomic_t held_listener, held_epoll;
 static struct board_slot *own_slot;
@@ -31,9 +31,10 @@ static void request_stop(int signal_number)
     worker_stop_requested = 1;
 }
 
-static void wake_up(int signal_number)
+static void note_child(int signal_number)
 {
     (void)signal_number;
+    worker_child_ended = 1;
 }
 
 static void let_go(int signal_number)
@@ -81,7 +82,7 @@ void worker_take_signals(struct worker_pool *pool)
     sigprocmask(SIG_SETMASK, &blocked, NULL);
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
         set_handler(ending[i], request_stop);
-    set_handler(SIGCHLD, wake_up); // one that is ignored would leave nothing to reap
+    set_handler(SIGCHLD, note_child); // one that is ignored would leave nothing to reap
 }
 
 bool worker_is_readable(int fd)

@@ -28,6 +28,9 @@ struct worker_pool {
 // SIGTERM, SIGINT or SIGHUP has come to this process.
 extern volatile sig_atomic_t worker_stop_requested;
 
+// SIGCHLD has come; who looks for those that have ended clears it before.
+extern volatile sig_atomic_t worker_child_ended;
+
 // Sets the signals up for the first process and for all it forks; sets POOL's masks.
 void worker_take_signals(struct worker_pool *pool);
 

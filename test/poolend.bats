@@ -261,6 +261,34 @@ logged_more() {
     wait_for logged_times done-remote-closed 51
 }
 
+# queued COUNT: that many connections to the relay wait to be accepted.
+queued() {
+    awk -v port=":$(printf %04X "$(port_of relay)")$" -v count="$1" '
+        $2 ~ port && $4 == "0A" { split($5, queue, ":"); found = queue[2] }
+        END { exit found != sprintf("%08X", count) }' /proc/net/tcp
+}
+
+@test "idle workers that were woken and take nothing: others are started for the clients that wait" {
+    local idle
+
+    hand_relay
+    greets
+    wait_for logged_times done-remote-closed 1
+    wait_for has_workers = 5
+    mapfile -t idle < <(workers | xargs -n 1)
+    kill -STOP "${idle[@]}"
+    start many "$PEER" connect --times=5 --parallel=5 127.0.0.1 "$(port_of relay)" \
+        send:hello recv:5 wait-file:"$T/go" fin eof
+    wait_for queued 5
+    kill -CONT "${idle[0]}"
+    wait_for logged_times opened 6
+    [ "$(how_often done-remote-closed)" = 1 ]
+    touch go
+    finished many
+    kill -CONT "${idle[@]}"
+    [ ! -s said ]
+}
+
 @test "the listener can't be accepted on any more: exit status 3, and open connections go on" {
     require perl
     # shellcheck disable=SC2016
@@ -408,6 +436,15 @@ ticks_of_workers() {
     echo "$sum"
 }
 
+# Each worker has got all it needs to wait for connections.
+all_watch() {
+    local pid
+
+    for pid in $(workers); do
+        grep -qs '^tfd:' "/proc/$pid/fdinfo/"* || return 1
+    done
+}
+
 @test "no descriptor for a connection: said once, tried again with pauses, and served later" {
     local pid before
 
@@ -415,6 +452,7 @@ ticks_of_workers() {
     hand_relay
     greets
     wait_for has_workers = 5
+    wait_for all_watch
     for pid in $(workers); do
         prlimit --nofile=0: --pid "$pid"
     done
