@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "clock.h"
@@ -26,6 +27,10 @@
 // tried again at every read.
 #define BULK_BYTES 65536
 #define NO_PIPE_MS 1000
+
+// So much of each direction lies where memory is in use anyway; an idle connection has no more.
+#define FIRST_BYTES  1024
+#define BUFFER_BYTES (FIRST_BYTES + PUMP_BUFFER_BYTES)
 
 // After so long without more than this at once, a flow gives back its pipe and memory.
 #define QUIET_MS    1000
@@ -53,7 +58,8 @@ struct flow {
     int64_t pipe_ms;  // not before that a pipe is tried again
     int64_t heavy_ms; // when more than LIGHT_BYTES last came
     uint64_t received, delivered;
-    unsigned char *buffer;
+    unsigned char first[FIRST_BYTES]; // of the buffer
+    unsigned char *rest;
     struct pipe pipe;
 };
 
@@ -79,7 +85,7 @@ static bool wants_input(const struct flow *flow)
 {
     if (flow->ended || (flow->pipe.open && has_pending(flow)))
         return false;
-    return flow->end < PUMP_BUFFER_BYTES;
+    return flow->end < BUFFER_BYTES;
 }
 
 // Whether there is something to give back when it is quiet.
@@ -155,10 +161,37 @@ static void note_use(struct flow *flow)
         flow->used = flow->end;
 }
 
+// What recv(2) and send(2) are to know of the bytes from START to END of the buffer.
+struct extent {
+    struct iovec parts[2];
+    struct msghdr message;
+};
+
+static struct msghdr *extent_of(struct flow *flow, size_t start, size_t end, struct extent *extent)
+{
+    struct iovec *part = extent->parts;
+
+    extent->message = (struct msghdr){.msg_iov = part};
+    if (start < FIRST_BYTES) {
+        size_t size = (end < FIRST_BYTES ? end : FIRST_BYTES) - start;
+
+        *part++ = (struct iovec){.iov_base = flow->first + start, .iov_len = size};
+        extent->message.msg_iovlen++;
+        start += size;
+    }
+    if (start < end) {
+        *part =
+            (struct iovec){.iov_base = flow->rest + start - FIRST_BYTES, .iov_len = end - start};
+        extent->message.msg_iovlen++;
+    }
+    return &extent->message;
+}
+
 static ssize_t fill_buffer(struct flow *flow)
 {
+    struct extent room;
     ssize_t got =
-        recv(flow->from->fd, flow->buffer + flow->end, PUMP_BUFFER_BYTES - flow->end, MSG_DONTWAIT);
+        recvmsg(flow->from->fd, extent_of(flow, flow->end, BUFFER_BYTES, &room), MSG_DONTWAIT);
 
     flow->bulk = got >= BULK_BYTES;
     if (got > 0)
@@ -218,19 +251,20 @@ static void fill(struct pump *pump, struct flow *flow)
 // What the pipe holds comes into the buffer. Returns whether something did.
 static bool take_back(struct flow *flow)
 {
-    ssize_t got = pipe_read(&flow->pipe, flow->buffer, PUMP_BUFFER_BYTES);
+    ssize_t got = pipe_read(&flow->pipe, flow->rest, PUMP_BUFFER_BYTES);
 
     flow->no_pipe = true;
-    flow->start = 0;
-    flow->end = got > 0 ? (size_t)got : 0;
+    flow->start = FIRST_BYTES;
+    flow->end = FIRST_BYTES + (got > 0 ? (size_t)got : 0);
     note_use(flow);
     return got > 0;
 }
 
 static ssize_t drain_buffer(struct flow *flow)
 {
-    ssize_t sent = send(flow->to->fd, flow->buffer + flow->start, flow->end - flow->start,
-                        MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct extent owed;
+    ssize_t sent = sendmsg(flow->to->fd, extent_of(flow, flow->start, flow->end, &owed),
+                           MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (sent > 0)
         flow->start += (size_t)sent;
@@ -293,8 +327,11 @@ static void move(struct pump *pump, struct flow *flow, bool readable)
 // The kernel takes back much at once, and gives zeros for it; little is kept for what comes next.
 static void wipe(struct flow *flow)
 {
-    if (flow->used <= LIGHT_BYTES || madvise(flow->buffer, PUMP_BUFFER_BYTES, MADV_DONTNEED) < 0)
-        explicit_bzero(flow->buffer, flow->used);
+    size_t of_rest = flow->used > FIRST_BYTES ? flow->used - FIRST_BYTES : 0;
+
+    explicit_bzero(flow->first, flow->used - of_rest);
+    if (of_rest <= LIGHT_BYTES || madvise(flow->rest, PUMP_BUFFER_BYTES, MADV_DONTNEED) < 0)
+        explicit_bzero(flow->rest, of_rest);
     flow->used = 0;
 }
 
@@ -458,8 +495,8 @@ void pump(const struct pump_request *request, struct pump_result *result)
     struct pump state = {
         .client.fd = request->client,
         .target.fd = request->target,
-        .up = {.from = &state.client, .to = &state.target, .buffer = request->buffers->up},
-        .down = {.from = &state.target, .to = &state.client, .buffer = request->buffers->down},
+        .up = {.from = &state.client, .to = &state.target, .rest = request->buffers->up},
+        .down = {.from = &state.target, .to = &state.client, .rest = request->buffers->down},
         .moved_ms = clock_ms(),
     };
     bool going = true;

@@ -20,7 +20,8 @@
 #define PUMP_BUFFER_BYTES 131072
 #define PUMP_PAGE_BYTES   4096
 
-// What has been read and not yet written. On a stack it would cost memory at once, since a large
+// What has been read and not yet written, but for the first KiB each way, which lies on the stack:
+// there it takes part of pages that are in use. All of it would cost memory at once, since a large
 // frame is touched page by page; elsewhere only what has been used does. Whole pages are given back
 // to the kernel, so it must be private and of no file.
 struct pump_buffers {

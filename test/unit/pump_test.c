@@ -25,7 +25,8 @@
 #define PATIENCE_S 60
 #define MESSAGES   400
 #define CHUNK      300000
-#define OUT_CALLS  20 // to empty two pipes by way of buffers
+#define OUT_CALLS  20     // to empty two pipes by way of buffers
+#define SOME_BYTES 600000 // more than a unix socket takes, less than two and a pipe
 
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
@@ -52,6 +53,8 @@ static volatile sig_atomic_t stop;
 static struct pump_buffers buffers;
 // Of the pump, and the child's other ends.
 static int client, target, client_end, target_end;
+// What an idle timeout has left in sockets: not read by the pump, and not by the client.
+static uint64_t unread, untaken;
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 {
@@ -260,6 +263,21 @@ static void flood_and_hold(void)
     }
 }
 
+// Nobody takes any of it.
+static void some_each_way(void)
+{
+    struct way up = upwards(SOME_BYTES), down = downwards(SOME_BYTES);
+
+    while (up.sent < up.bytes || down.sent < down.bytes) {
+        if (up.sent < up.bytes)
+            give(&up, 0);
+        if (down.sent < down.bytes)
+            give(&down, 0);
+        poll(NULL, 0, 1);
+    }
+    pause();
+}
+
 // Sends on until it is told of a reset at both ends.
 static void bulk_until_reset(void)
 {
@@ -309,6 +327,17 @@ static bool is_zero(void)
     return memcmp(&buffers, &zero, sizeof zero) == 0;
 }
 
+static uint64_t count_left(int fd)
+{
+    static char data[CHUNK];
+    uint64_t sum = 0;
+    ssize_t got;
+
+    while ((got = recv(fd, data, sizeof data, MSG_DONTWAIT)) > 0)
+        sum += (uint64_t)got;
+    return sum;
+}
+
 // A pump between unix sockets or over TCP, with PEERS at both ends of it. Returns whether these
 // found all as it has to be, and nothing is left.
 static bool works(bool is_unix, void (*peers)(void), long idle_ms, struct pump_result *result)
@@ -335,7 +364,8 @@ static bool works(bool is_unix, void (*peers)(void), long idle_ms, struct pump_r
         peers();
         _exit(0);
     }
-    close(client_end);
+    if (!idle_ms)
+        close(client_end);
     close(target_end);
     request.client = client = near[0];
     request.target = target = far[0];
@@ -345,10 +375,14 @@ static bool works(bool is_unix, void (*peers)(void), long idle_ms, struct pump_r
     status = count_descriptors() == before && is_zero() && !(fcntl(client, F_GETFL) & O_NONBLOCK) &&
              fcntl(target, F_GETFL) & O_NONBLOCK;
     client = target = -1;
+    if (idle_ms) {
+        kill(pid, SIGKILL);
+        unread = count_left(near[0]);
+        untaken = count_left(client_end);
+        close(client_end);
+    }
     close(near[0]);
     close(far[0]);
-    if (idle_ms)
-        kill(pid, SIGKILL);
     before = 0;
     waitpid(pid, &before, 0);
     return status && (before == 0 || idle_ms);
@@ -453,6 +487,11 @@ static void test_ends(void)
     test_ok(works(false, flood_and_hold, 300, &result) && result.end == PUMP_IDLE &&
                 result.from_client > 1048576 && calls.in_calls > 0,
             "a receiver that stalls, and the idle timeout");
+    reset();
+    test_ok(works(true, some_each_way, 1000, &result) && result.end == PUMP_IDLE &&
+                result.from_client == SOME_BYTES - unread && calls.out_calls > 0,
+            "what is in the pipe is counted as read");
+    test_ok(result.to_client > 0 && result.to_client == untaken, "and not as delivered");
     reset();
     calls.in_error = ECONNRESET;
     test_ok(works(false, bulk_until_reset, 0, &result) && result.end == PUMP_CLIENT_FIRST &&
