@@ -67,8 +67,10 @@ else
 RELAY_CC ?= musl-gcc
 RELAY_CFLAGS  = $(OUR_CFLAGS)
 endif
-# The fewer mappings a program has, the faster it starts: one is for all that is only read.
-RELAY_LDFLAGS = $(filter-out -pie -pthread,$(OUR_LDFLAGS)) -nostartfiles -static -Wl,-z,noseparate-code \
+# The fewer mappings and pages a program has, the faster it starts: one mapping is for all that is only
+# read. Nothing of musl's static start files makes relro read-only, so it would be a page for nothing.
+RELAY_LDFLAGS = $(filter-out -pie -pthread,$(OUR_LDFLAGS)) -nostartfiles -static \
+	-Wl,-z,noseparate-code,-z,norelro \
 	-Wl,-pie,--no-dynamic-linker,-z,text $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o \
 	$(call gcc_file,crtbeginS.o)
 RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
