@@ -67,8 +67,10 @@ else
 RELAY_CC ?= musl-gcc
 RELAY_CFLAGS  = $(OUR_CFLAGS)
 endif
-# The fewer mappings a program has, the faster it starts: one is for all that is only read.
-RELAY_LDFLAGS = $(filter-out -pie -pthread,$(OUR_LDFLAGS)) -nostartfiles -static -Wl,-z,noseparate-code \
+# The fewer mappings and pages a program has, the faster it starts: one mapping is for all that is only
+# read. Nothing of musl's static start files makes relro read-only, so it would be a page for nothing.
+RELAY_LDFLAGS = $(filter-out -pie -pthread,$(OUR_LDFLAGS)) -nostartfiles -static \
+	-Wl,-z,noseparate-code,-z,norelro \
 	-Wl,-pie,--no-dynamic-linker,-z,text $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o \
 	$(call gcc_file,crtbeginS.o)
 RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
@@ -80,13 +82,13 @@ RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments list pool wo
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries aclfile emit unit text \
 	explain ranges list logfile generator apply hangup systemd command launch children lines source output \
 	templates $(SHARED)))
-WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o clock.o)
+WRAP_OBJS  = $(addprefix $(O)/obj/,wrap.o report.o syslogd.o)
 PROGRAMS   = $(addprefix $(O)/,rinetd-relay rinetd-gen rinetd-wrap)
 TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl list options arguments board pool pump journal clock log conf unit emit output command
+UNIT_TESTS = host acl list options arguments board pool pump journal log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -94,8 +96,7 @@ UNIT_acl     = $(call unit_objs,acl host)
 UNIT_list    = $(call unit_objs,list ranges text acl host)
 UNIT_options = $(call unit_objs,options acl host)
 UNIT_journal = $(call unit_objs,journal)
-UNIT_log     = $(call unit_objs,log journal syslogd clock)
-UNIT_clock   = $(call unit_objs,clock)
+UNIT_log     = $(call unit_objs,log journal syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
 UNIT_arguments = $(call unit_objs,arguments $(SHARED))
 UNIT_board   = $(call unit_objs,board host)

@@ -206,10 +206,12 @@ FRAME static void write_line(const struct relay *relay, const char *sink)
 static void write_log(struct relay *relay, enum log_event event)
 {
     const char *sink = relay->options->text[OPTION_LOG];
+    time_t now;
 
     if (!sink)
         return;
-    clock_local(clock_date(), &relay->record.when);
+    now = clock_date();
+    localtime_r(&now, &relay->record.when);
     relay->record.event = event;
     write_line(relay, sink);
 }

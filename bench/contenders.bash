@@ -119,7 +119,7 @@ xinetd_entry() {
     printf 'service bench\n{\n'
     printf '%s\n' 'type = UNLISTED' 'socket_type = stream' 'protocol = tcp' 'wait = no' \
         'bind = 127.0.0.1' "port = $1" 'instances = UNLIMITED' 'per_source = UNLIMITED' 'cps = 0 0' \
-        'max_load = 1000000' 'flags = IPv4 NOLIBWRAP' "user = $RELAY_USER" "${@:2}"
+        'flags = IPv4 NOLIBWRAP' "user = $RELAY_USER" "${@:2}"
     printf '}\n'
 }
 
