@@ -30,7 +30,7 @@ struct client {
     unsigned char header[STREAM_HEADER_BYTES];
     uint64_t size, sent, received;
     uint32_t events;
-    bool bad, answered;
+    bool whole, bad, answered;
 };
 
 static unsigned char buffer[STREAM_CHUNK];
@@ -133,7 +133,8 @@ static size_t take_header(struct client *client, const unsigned char *bytes, siz
 
     while (used < size && client->header_bytes < STREAM_HEADER_BYTES) {
         client->header[client->header_bytes++] = bytes[used++];
-        client->kind = client->header[0];
+        client->kind = client->header[0] & ~(unsigned)STREAM_WHOLE;
+        client->whole = client->header[0] & STREAM_WHOLE || client->kind == STREAM_REQUEST;
         if (client->kind == STREAM_ECHO)
             return 0;
     }
@@ -157,7 +158,7 @@ static bool take(struct client *client)
         return true;
     if (client->size == 0)
         return false;
-    if (!stream_check(buffer + used, (size_t)n - used, client->received, false))
+    if (!stream_check(buffer + used, (size_t)n - used, client->received, client->whole))
         client->bad = true;
     client->received += (size_t)n - used;
     return client->kind != STREAM_REQUEST || !client->bad;

@@ -48,6 +48,20 @@ verdict_on() {
     [[ $output = *'the stream is damaged'* ]]
 }
 
+@test "damage within an answer, and beyond the stripes, is found" {
+    start_target --damage=30001
+    run -1 "$LOAD" request --bytes=65536 --seconds=0.1 127.0.0.1 "$PORT"
+    [[ $output = *'the answer is damaged'* ]]
+}
+
+@test "a byte that is damaged on the way up is found wherever it is" {
+    start_target
+    run -1 "$LOAD" up --bytes=1000003 --damage=300001 --check-all 127.0.0.1 "$PORT"
+    [[ $output = *'the stream upward is damaged'* ]]
+    run -1 "$LOAD" both --bytes=1000003 --damage=300001 --check-all 127.0.0.1 "$PORT"
+    run -1 "$LOAD" request --bytes=65536 --damage=30001 --seconds=0.1 127.0.0.1 "$PORT"
+}
+
 @test "every shape of work comes back from a sound target" {
     local shape
 
