@@ -293,9 +293,10 @@ start_slot() {
 }
 
 section_start_up() {
-    local section=start-up port=$((NEXT_PORT++)) patterns
-    local start_arguments
+    local section=start-up port patterns start_arguments
 
+    free_port
+    port=$FREE
     patterns=$(printf '10.%s.*,' {1..9})
     start_arguments=("--allow=${patterns}127.*" "--log=$WORK/start.log")
     CHOSEN=(noop noop-again relay)
@@ -328,8 +329,9 @@ list_command() {
     local folder=$WORK/list-$1 started status
 
     mkdir -p "$folder/units"
+    free_port
     list_of "$1" >"$folder/list"
-    printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s\ndeny @%s\n' "$folder/log" "$((NEXT_PORT++))" "$port" \
+    printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s\ndeny @%s\n' "$folder/log" "$FREE" "$port" \
         "$folder/list" >"$folder/conf"
     started=$(date +%s%N)
     perl -e '
@@ -353,8 +355,10 @@ list_command() {
 }
 
 section_lists() {
-    local section=lists port=$((NEXT_PORT++)) list_10 list_many COMMAND
+    local section=lists port list_10 list_many COMMAND
 
+    free_port
+    port=$FREE
     CHOSEN=()
     if ! list_command 10; then
         record lists 0 list-10 missing 'a rinetd-gen that compiles lists'

@@ -111,6 +111,45 @@ verdict_on() {
     [[ $output = *'b'*' is missing: some-program is not here.'* ]]
 }
 
+# runner COMMANDS: in a shell that has what starts and ends contenders, without cgroups.
+runner() {
+    bash -uc 'BENCH_INSIDE= CGROUP= MEMORY= RELAY_USER=$(id -un) WORK=$1
+        . "$2/contenders.bash"
+        . "$2/processes.bash"
+        say() { echo "$*"; }
+        FILES_MAX=$(ulimit -Sn)
+        mkfifo "$WORK/never"
+        exec {NEVER}<>"$WORK/never" 3>&-
+        eval "$3"' runner "$T" "$BENCH" "$1"
+}
+
+@test "all that a contender has started ends with it" {
+    # One that has left its group, and one that has left its parent.
+    # shellcheck disable=SC2016
+    run -0 runner 'launch x sh -c "setsid sleep 1000 & (sleep 1001 &); exec sleep 1002"
+        has_three() {
+            FAMILY=$(family "${PID[x]}")
+            [ "$(sed "s,\([0-9]*\) .*,/proc/\1/comm," <<<"$FAMILY" | xargs cat | grep -c sleep)" = 3 ]
+        }
+        wait_until 10000 has_three || exit 1
+        stop x
+        is_extinct'
+    [ -z "$output" ]
+}
+
+@test "a port that somebody uses is not taken" {
+    start_target
+    # shellcheck disable=SC2016
+    run -0 runner "NEXT_PORT=$PORT"'; free_port; echo "$FREE"'
+    [ "$output" -gt "$PORT" ]
+}
+
+@test "who does not start on a port is not taken for who listens there" {
+    start_target
+    # shellcheck disable=SC2016
+    run -1 runner "PORT[x]=$PORT"'; launch x false; wait_until 10000 eval "! lives x"; has_started x'
+}
+
 @test "a round with the relay and without ends with a table" {
     QUICK=1 ROUNDS=1 SECTIONS=connections-1 CONTENDERS='direct acceptor' RESULTS=$T \
         run -0 "$BENCH/run"
