@@ -119,7 +119,8 @@ static bool is_done(struct client *client)
         return false;
     if (!upward)
         return true;
-    if (client->received < client->size && !client->bad)
+    // A bad one, too, is received wholly: closed earlier, it would be reset, and the verdict lost.
+    if (client->received < client->size)
         return false;
     // What does not fit into the socket buffer now never will for this client.
     (void)!send(client->fd, &verdict, 1, MSG_NOSIGNAL);
