@@ -194,10 +194,21 @@ record_each() {
         "$(awk -v all="$2" -v held="$held" 'BEGIN { print all / held }')"
 }
 
+# hold_by PORT: within hold_slot. Not a coprocess: as soon as that is gone, so are its descriptors, and
+# what it has said.
+hold_by() {
+    rm -f "$WORK/ask"
+    mkfifo "$WORK/ask"
+    exec {ask}<>"$WORK/ask"
+    exec {answers}< <(exec "$BUILD/bench/load" hold "${hold_arguments[@]}" 127.0.0.1 "$1" \
+        <"$WORK/ask" 2>"$WORK/load.err" {ask}>&-)
+    pid=$!
+}
+
 # hold_slot ROUND NAME: in a contender of its own, since some keep what they once had. Both ends are
 # in the sum; the report takes off what the same costs without a relay.
 hold_slot() {
-    local round=$1 name=$2 line='' before charged pid
+    local round=$1 name=$2 line='' answered='' before charged pid ask answers
 
     start "$name" || return 0
     warm_one "$name"
@@ -205,21 +216,23 @@ hold_slot() {
     before=$USED
     memory_of "$name"
     charged=$CHARGED
-    coproc LOAD { exec "$BUILD/bench/load" hold "${hold_arguments[@]}" 127.0.0.1 "${PORT[$name]}" \
-        2>"$WORK/load.err"; }
-    pid=$LOAD_PID
-    read -r line <&"${LOAD[0]}"
+    hold_by "${PORT[$name]}"
+    read -r line <&"$answers"
     settle "$name"
     pause 0.1
     memory_used
-    record_each kib $((USED - before))
     memory_of "$name"
-    [ -z "$CHARGED" ] || record_each charged_kib $(((CHARGED - charged) / 1024))
-    record_line "$section" "$round" "$name" "$line"
-    line=
-    echo >&"${LOAD[1]}" && read -r line <&"${LOAD[0]}"
+    [ -z "$line" ] || echo >&"$ask"
+    read -r answered <&"$answers"
     wait "$pid"
-    [[ $line = answered=* ]] || failed "$section" "$round" "$name" "$(cat "$WORK/load.err")"
+    exec {ask}>&- {answers}<&-
+    if [[ $answered = answered=* ]]; then
+        record_each kib $((USED - before))
+        [ -z "$CHARGED" ] || record_each charged_kib $(((CHARGED - charged) / 1024))
+        record_line "$section" "$round" "$name" "$line"
+    else
+        failed "$section" "$round" "$name" "$(cat "$WORK/load.err")"
+    fi
     stop "$name"
 }
 

@@ -104,6 +104,34 @@ verdict_on() {
     [[ $output = *'missed: 1 failed |' ]]
 }
 
+# memory_verdict: on what the relay holds under xinetd.
+memory_verdict() {
+    echo 'hold kib nowait - <= 95' >"$T/targets"
+    "$BENCH/report" "$T/data" "$T/targets" "$T" | grep '^| Memory of an idle connection: '
+}
+
+@test "memory is judged without cgroups for it, the two ends taken off" {
+    numbers hold kib direct 10 10 10
+    numbers hold kib nowait 100 101 102
+    run -0 memory_verdict
+    [[ $output = *': memory each |'*'| 91.000 (90.500 to 91.500) | met |' ]]
+}
+
+@test "memory is judged by the cgroup where there is one" {
+    numbers hold kib direct 10
+    numbers hold kib nowait 100
+    numbers hold charged_kib nowait 99
+    run -0 memory_verdict
+    [[ $output = *': charged to its cgroup |'*'| 99.000 (99.000 to 99.000) | missed |' ]]
+}
+
+@test "a round that does not say what the two ends take says nothing" {
+    numbers hold kib direct 10
+    numbers hold kib nowait 100 200
+    run -0 memory_verdict
+    [[ $output = *'| 90.000 (90.000 to 90.000) | met |' ]]
+}
+
 @test "what is missing is named" {
     numbers down cpu a 1 1
     printf 'down\t0\tb\tmissing\tsome-program\n' >>"$T/data"
