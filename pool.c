@@ -170,7 +170,8 @@ static bool is_somebody_stuck(struct pool *pool, bool poked)
 
     if (pool->stuck.set ? !due : !poked)
         return false;
-    // In this order: a worker looks who waits before it looks whether that is watched.
+    // In this order: who waits while a worker still sees that it is watched, and so does not tell,
+    // is seen by the look below. In which order the worker looks at the two makes no difference.
     watch(pool, false);
     if (!worker_is_readable(pool->base.listener))
         return false;

@@ -47,8 +47,9 @@ static bool is_journal(const struct stat *status)
     return strcmp(text, stream) == 0;
 }
 
-// Where there is no /dev/null, as in a bare chroot, a pipe that nobody reads does as well.
-static void open_null(int fd)
+// Where there is no /dev/null, as in a bare chroot, a pipe that nobody reads does as well. Returns
+// whether there was either.
+static bool open_null(int fd)
 {
     int null = open("/dev/null", O_RDWR), ends[2];
 
@@ -60,6 +61,7 @@ static void open_null(int fd)
         dup2(null, fd);
         close(null);
     }
+    return null >= 0;
 }
 
 void report_init(const char *program)
@@ -81,7 +83,9 @@ void report_init(const char *program)
     if (is_client(&status[0], &status[2])) {
         to_syslog = true;
         close(2);
-        open_null(2);
+        // Else the next file that is opened would be standard error to every library.
+        if (!open_null(2))
+            dup2(0, 2);
     } else if (is_null(&status[2])) {
         to_syslog = true; // rinetd-wrap has been here before
     } else if (is_journal(&status[2])) {

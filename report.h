@@ -10,7 +10,8 @@
 // Opens /dev/null on whichever of descriptors 0 to 2 is closed, so that no socket opened later gets
 // their numbers. Where descriptor 2 was closed, is /dev/null, or is the client's socket (the one
 // that descriptor 0 is), reports go to syslog(3) as PROGRAM, facility daemon; that socket is then
-// replaced by /dev/null, so that no library can write to it either. PROGRAM must stay valid.
+// replaced by /dev/null, so that no library can write to it either; it stays only where nothing can
+// be opened instead. PROGRAM must stay valid.
 void report_init(const char *program);
 
 // Reports one line, without LF, to standard error after "PROGRAM: ", or to syslog with priority

@@ -175,13 +175,23 @@ static bool is_left_waiting(const struct worker_pool *pool)
     return !pool->board->shared->watched && worker_is_readable(pool->listener);
 }
 
-// Returns 0, or -1 with errno.
-static int watch_listener(const struct worker_pool *pool)
+static void tell_unable_to_wait(const struct worker_pool *pool)
+{
+    if (board_due(&pool->board->shared->scarce, WORKER_SAY_MS))
+        pool->request->tell("unable to wait for connections: %s; trying again", strerror(errno));
+}
+
+// Returns whether it is watched; says so where it cannot be.
+static bool watch_listener(const struct worker_pool *pool)
 {
     // Of the workers that wait, one is woken for a connection, not all.
     struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
 
-    return epoll_ctl(held_epoll, EPOLL_CTL_ADD, pool->listener, &event);
+    if (epoll_ctl(held_epoll, EPOLL_CTL_ADD, pool->listener, &event) == 0)
+        return true;
+    if (held_listener >= 0) // else it has been let go, and nothing lacks
+        tell_unable_to_wait(pool);
+    return false;
 }
 
 // For each connection that comes the kernel asks all who watch the listener, busy or not, until it
@@ -199,7 +209,7 @@ static bool serve(const struct worker_pool *pool)
     bool away = look_away(pool);
     bool go_on = request->serve(request->context, &pool->wait, &worker_stop_requested);
 
-    return go_on && (!away || watch_listener(pool) == 0);
+    return go_on && (!away || watch_listener(pool));
 }
 
 // One connection, on descriptor 0. Returns whether the worker may go on.
@@ -330,12 +340,10 @@ void worker_run(const struct worker_pool *pool, struct board_slot *slot)
     own_slot = slot;
     held_listener = pool->listener;
     held_epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (held_epoll < 0 || watch_listener(pool) < 0) {
-        if (board_due(&pool->board->shared->scarce, WORKER_SAY_MS))
-            pool->request->tell("unable to wait for connections: %s; trying again",
-                                strerror(errno));
+    if (held_epoll < 0)
+        tell_unable_to_wait(pool);
+    if (held_epoll < 0 || !watch_listener(pool))
         return;
-    }
     set_handler(SIGCHLD, SIG_DFL);
     set_handler(SIGUSR1, let_go);
     sigemptyset(&told);

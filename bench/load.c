@@ -27,8 +27,8 @@
 
 static const char usage_text[] =
     "usage: load connections [--at-once=N] [--seconds=S] ADDRESS PORT\n"
-    "       load down|up|both [--bytes=N] [--streams=N] [--check-all] ADDRESS PORT\n"
-    "       load request [--bytes=N] [--seconds=S] ADDRESS PORT\n"
+    "       load down|up|both [--bytes=N] [--streams=N] [--check-all] [--damage=N] ADDRESS PORT\n"
+    "       load request [--bytes=N] [--seconds=S] [--damage=N] ADDRESS PORT\n"
     "       load byte [--seconds=S] ADDRESS PORT\n"
     "       load hold [--streams=N] [--bytes=N] ADDRESS PORT\n"
     "connections: connect, a byte there and back, close; in a row, or N at once\n"
@@ -37,7 +37,8 @@ static const char usage_text[] =
     "hold: N idle connections, each having exchanged a byte, or N bytes in bulk before it is "
     "idle;\n"
     "      prints held=N, waits for a line on standard input, and has all of them answer once "
-    "more\n";
+    "more\n"
+    "--check-all: compare all of a stream, at both ends; --damage: spoil byte number N sent\n";
 
 struct work {
     const char *verb;
@@ -47,6 +48,7 @@ struct work {
     uint64_t bytes;
     unsigned streams;
     bool check_all;
+    uint64_t damaged_byte;
 };
 
 // One connection of several.
@@ -110,7 +112,20 @@ static void read_all(int fd, unsigned char *bytes, size_t size)
     }
 }
 
-static void send_header(int fd, enum stream_kind kind, uint64_t size)
+// SIZE bytes of the content from POSITION on, at most STREAM_CHUNK, as the server is to get them.
+static const unsigned char *content(const struct work *work, uint64_t position, size_t size)
+{
+    static unsigned char damaged[STREAM_CHUNK];
+    const unsigned char *bytes = stream_content(position);
+
+    if (work->damaged_byte - position >= size)
+        return bytes;
+    memcpy(damaged, bytes, size);
+    damaged[work->damaged_byte - position] ^= 1;
+    return damaged;
+}
+
+static void send_header(int fd, unsigned kind, uint64_t size)
 {
     unsigned char header[STREAM_HEADER_BYTES] = {(unsigned char)kind};
 
@@ -239,9 +254,9 @@ static void request(const struct work *work, struct stream *streams)
     send_header(fd, STREAM_REQUEST, size);
     start = now_s();
     do {
-        write_all(fd, stream_content(count * size), size);
+        write_all(fd, content(work, count * size, size), size);
         read_all(fd, answer, size);
-        if (!stream_check(answer, size, count * size, work->check_all))
+        if (!stream_check(answer, size, count * size, true))
             fail("the answer is damaged");
         count++;
     } while (now_s() - start < work->seconds);
@@ -276,7 +291,7 @@ static void give(const struct work *work, struct stream *stream)
         uint64_t left = work->bytes - stream->sent;
         size_t part = left < STREAM_CHUNK ? (size_t)left : STREAM_CHUNK;
         ssize_t n =
-            send(stream->fd, stream_content(stream->sent), part, MSG_NOSIGNAL | MSG_DONTWAIT);
+            send(stream->fd, content(work, stream->sent, part), part, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0 && errno != EAGAIN)
             stream_die("send");
@@ -334,7 +349,7 @@ static void watch(int epoll, int operation, const struct work *work, struct stre
 static void open_stream(const struct work *work, struct stream *stream, int epoll)
 {
     stream->fd = dial(work);
-    send_header(stream->fd, work->kind, work->bytes);
+    send_header(stream->fd, work->kind | (work->check_all ? STREAM_WHOLE : 0u), work->bytes);
     watch(epoll, EPOLL_CTL_ADD, work, stream);
 }
 
@@ -390,7 +405,7 @@ static void exchange(const struct work *work, struct stream *stream)
         send_header(stream->fd, STREAM_REQUEST, STREAM_CHUNK);
     write_all(stream->fd, stream_content(stream->sent), STREAM_CHUNK);
     read_all(stream->fd, buffer, STREAM_CHUNK);
-    if (!stream_check(buffer, STREAM_CHUNK, stream->sent, work->check_all))
+    if (!stream_check(buffer, STREAM_CHUNK, stream->sent, true))
         fail("the answer is damaged");
     stream->sent += STREAM_CHUNK;
 }
@@ -452,6 +467,8 @@ static bool take_option(const char *argument, struct work *work)
         work->seconds = strtod(value + 1, NULL);
     else if (strncmp(argument, "--bytes=", 8) == 0)
         work->bytes = strtoull(value + 1, NULL, 10);
+    else if (strncmp(argument, "--damage=", 9) == 0)
+        work->damaged_byte = strtoull(value + 1, NULL, 10);
     else if (strncmp(argument, "--streams=", 10) == 0 || strncmp(argument, "--at-once=", 10) == 0)
         work->streams = (unsigned)strtoul(value + 1, NULL, 10);
     else
@@ -463,7 +480,7 @@ int main(int argc, char **argv)
 {
     static struct stream streams[STREAMS_MAX];
     const struct verb *verb = find_verb(argc > 1 ? argv[1] : NULL);
-    struct work work = {.seconds = 1, .streams = 1};
+    struct work work = {.seconds = 1, .streams = 1, .damaged_byte = UINT64_MAX};
     int i = 2;
 
     if (!verb) {

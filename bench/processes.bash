@@ -4,7 +4,8 @@
 # Part of run: starting and ending what is measured, and the kernel's numbers about it.
 
 declare -A PID=() PORT=()
-NEXT_PORT=$((2000 + RANDOM % 6000))
+# Below those that the kernel gives to clients, here or in the name space.
+NEXT_PORT=$((BENCH_INSIDE ? 2000 + RANDOM % 6000 : 20000 + RANDOM % 10000))
 
 # pause SECONDS, without a process of its own.
 pause() {
@@ -55,8 +56,27 @@ wait_until() {
     done
 }
 
+# free_port: sets FREE to a port that nobody uses at any address. Whoever listens there would be
+# loaded and measured in place of a contender that cannot start.
+free_port() {
+    while FREE=$((NEXT_PORT++)) && grep -qs "^ *[0-9]*: [0-9A-F]*$(printf ':%04X' "$FREE") " \
+        /proc/net/tcp /proc/net/tcp6; do
+        :
+    done
+}
+
+lives() {
+    kill -0 "${PID[$1]}" 2>/dev/null
+}
+
 or_gone() {
-    "${@:2}" || ! kill -0 "${PID[$1]}" 2>/dev/null
+    "${@:2}" || ! lives "$1"
+}
+
+# has_started NAME: it listens by itself.
+has_started() {
+    wait_until 5000 or_gone "$1" listening "${PORT[$1]}"
+    lives "$1" && listening "${PORT[$1]}"
 }
 
 # The usual limit, but for those that have all connections in one process: some of the others close all
@@ -68,13 +88,14 @@ files_for() {
     esac
 }
 
-# launch NAME COMMAND...: in a cgroup and a session of its own.
+# launch NAME COMMAND...: in a cgroup and a process group of its own.
 launch() {
     local name=$1
 
     shift
     [ -z "$CGROUP" ] || mkdir -p "$CGROUP/$name"
     [ -z "$MEMORY" ] || mkdir -p "$MEMORY/$name"
+    set -m # that is what makes a process group
     (
         trap - EXIT INT TERM HUP
         [ -z "$CGROUP" ] || echo "$BASHPID" >"$CGROUP/$name/cgroup.procs"
@@ -83,13 +104,14 @@ launch() {
         "$@"
     ) </dev/null >"$WORK/$name.out" 2>"$WORK/$name.err" &
     PID[$name]=$!
+    set +m
 }
 
 start_target() {
-    TARGET_PORT=$((NEXT_PORT++))
+    free_port
+    TARGET_PORT=$FREE PORT[target]=$FREE
     launch target exec "$BUILD/bench/serve" 127.0.0.1 "$TARGET_PORT"
-    wait_until 5000 or_gone target listening "$TARGET_PORT"
-    listening "$TARGET_PORT" || {
+    has_started target || {
         say "the target does not start: $(cat "$WORK/target.err")"
         return 1
     }
@@ -100,12 +122,12 @@ start_target() {
 start() {
     [[ $1 != direct* ]] || return 0
     [ -z "${PID[$1]-}" ] || return 0
-    PORT[$1]=$((NEXT_PORT++))
+    free_port
+    PORT[$1]=$FREE
     touch "$(log_of "$1")"
     [ "$RELAY_USER" != nobody ] || chown nobody "$(log_of "$1")"
     launch "$1" become "$1" "${PORT[$1]}"
-    wait_until 5000 or_gone "$1" listening "${PORT[$1]}"
-    listening "${PORT[$1]}" && return
+    has_started "$1" && return
     say "$1 does not start: $(tail -n 2 "$WORK/$1.err" "$WORK/$1.xinetd" 2>/dev/null)"
     stop "$1"
     return 1
@@ -117,19 +139,66 @@ is_empty() {
     [ -z "$CGROUP" ] || { read -r events <"$CGROUP/$1/cgroup.events" && [ "$events" = "populated 0" ]; }
 }
 
-stop() {
-    local pid=${PID[$1]-}
+# processes: all there are, a line "PID PARENT GROUP START" each; START tells two of one number apart.
+processes() {
+    cat /proc/[0-9]*/stat 2>/dev/null | sed -n 's/^\([0-9]*\) (.*) \([^Z]\) /\1 \2 /p' |
+        awk '{ print $1, $3, $4, $21 }'
+}
 
-    [ -n "$pid" ] || return 0
-    kill "$pid" 2>/dev/null || true
-    [ -z "$CGROUP" ] || wait_until 200 is_empty "$1" || echo 1 >"$CGROUP/$1/cgroup.kill"
-    wait "$pid" 2>/dev/null
-    unset "PID[$1]"
+# family PID: its descendants and its process group, itself included, as lines "PID START".
+family() {
+    processes | awk -v first="$1" '
+        { parent[$1] = $2; group[$1] = $3; start[$1] = $4 }
+        END {
+            for (pid in parent) {
+                for (up = pid; up != first && up in parent; )
+                    up = parent[up]
+                if (up == first || group[pid] == first)
+                    print pid, start[pid]
+            }
+        }'
+}
+
+# survivors: sets LEFT to those of FAMILY that still are.
+survivors() {
+    LEFT=$(processes | awk -v family="$FAMILY" '
+        BEGIN { for (i = split(family, line, "\n"); i > 0; i--) known[line[i]] }
+        ($1 " " $4) in known { print $1 }')
+}
+
+is_extinct() {
+    survivors
+    [ -z "$LEFT" ]
+}
+
+# end NAME: and all that it has started. xinetd leaves its servers that wait to themselves, so they
+# are looked up while they are its children.
+end() {
+    local FAMILY LEFT
+
     if [ -n "$CGROUP" ]; then
+        kill "${PID[$1]}" 2>/dev/null
+        wait_until 200 is_empty "$1" || echo 1 >"$CGROUP/$1/cgroup.kill"
         wait_until 5000 is_empty "$1"
-        rmdir "$CGROUP/$1"
-        [[ -z $MEMORY || $MEMORY = "$CGROUP" ]] || rmdir "$MEMORY/$1"
+        return
     fi
+    FAMILY=$(family "${PID[$1]}")
+    survivors
+    # shellcheck disable=SC2086 # a word each
+    kill $LEFT 2>/dev/null
+    wait_until 500 is_extinct && return
+    # shellcheck disable=SC2086
+    kill -KILL $LEFT 2>/dev/null
+    wait_until 5000 is_extinct
+}
+
+stop() {
+    [ -n "${PID[$1]-}" ] || return 0
+    end "$1" || say "$1 does not end"
+    wait "${PID[$1]}" 2>/dev/null
+    unset "PID[$1]"
+    [ -z "$CGROUP" ] || rmdir "$CGROUP/$1"
+    [[ -z $MEMORY || $MEMORY = "$CGROUP" ]] || rmdir "$MEMORY/$1"
     rm -f "$(log_of "$1")"
 }
 

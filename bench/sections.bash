@@ -8,15 +8,20 @@ ALL_SECTIONS='start-up connections-1 connections-32 down up both request byte ho
 
 MIB=$((1 << 20))
 
-# How much work; a slot is short, so that a machine whose speed drifts is as fast for all in a round.
+# How much work. Many short slots rather than a few long ones: a virtual machine's speed changes within
+# tenths of a second, and a ratio is as good as its two slots are near each other.
 sizes() {
     if [ -n "${QUICK-}" ]; then
-        ROUNDS=${ROUNDS:-3} SLOT_S=0.07 BULK_MIB=64 HELD=250 HELD_ROUNDS=1 MANY=0 CROWD_MIB=1
+        START_ROUNDS=${ROUNDS:-15} START_S=0.05 RATE_ROUNDS=${ROUNDS:-3} SLOT_S=0.07
+        ROUNDS=${ROUNDS:-3} BULK_MIB=64 HELD=250 HELD_ROUNDS=1 MANY=0 CROWD_MIB=1
         LIST_PATTERNS=100000
     else
-        ROUNDS=${ROUNDS:-15} SLOT_S=0.2 BULK_MIB=512 HELD=1000 HELD_ROUNDS=3 MANY=10000 CROWD_MIB=2
+        START_ROUNDS=${ROUNDS:-100} START_S=0.05 RATE_ROUNDS=${ROUNDS:-35} SLOT_S=0.1
+        ROUNDS=${ROUNDS:-15} BULK_MIB=512 HELD=1000 HELD_ROUNDS=3 MANY=10000 CROWD_MIB=2
         LIST_PATTERNS=1000000
     fi
+    # shellcheck disable=SC2059 # the number goes into it
+    printf -v 'ABOUT[list-long]' "${ABOUT[list-long]}" "$LIST_PATTERNS"
 }
 
 # record SECTION ROUND NAME WHAT VALUE
@@ -122,7 +127,7 @@ connections() {
 
     choose "$section" "${ALL_CONTENDERS[@]}"
     warm_up connections "--at-once=$at_once" --seconds=0.05
-    each_round "$ROUNDS" connections_slot
+    each_round "$RATE_ROUNDS" connections_slot
     stop_chosen
 }
 
@@ -176,7 +181,7 @@ requests() {
 
     choose "$section" "${ALL_CONTENDERS[@]}"
     warm_up "$section" --seconds=0.05
-    each_round "$ROUNDS" requests_slot
+    each_round "$RATE_ROUNDS" requests_slot
     stop_chosen
 }
 
@@ -194,10 +199,21 @@ record_each() {
         "$(awk -v all="$2" -v held="$held" 'BEGIN { print all / held }')"
 }
 
+# hold_by PORT: within hold_slot. Not a coprocess: as soon as that is gone, so are its descriptors, and
+# what it has said.
+hold_by() {
+    rm -f "$WORK/ask"
+    mkfifo "$WORK/ask"
+    exec {ask}<>"$WORK/ask"
+    exec {answers}< <(exec "$BUILD/bench/load" hold "${hold_arguments[@]}" 127.0.0.1 "$1" \
+        <"$WORK/ask" 2>"$WORK/load.err" {ask}>&-)
+    pid=$!
+}
+
 # hold_slot ROUND NAME: in a contender of its own, since some keep what they once had. Both ends are
 # in the sum; the report takes off what the same costs without a relay.
 hold_slot() {
-    local round=$1 name=$2 line='' before charged pid
+    local round=$1 name=$2 line='' answered='' before charged pid ask answers
 
     start "$name" || return 0
     warm_one "$name"
@@ -205,21 +221,23 @@ hold_slot() {
     before=$USED
     memory_of "$name"
     charged=$CHARGED
-    coproc LOAD { exec "$BUILD/bench/load" hold "${hold_arguments[@]}" 127.0.0.1 "${PORT[$name]}" \
-        2>"$WORK/load.err"; }
-    pid=$LOAD_PID
-    read -r line <&"${LOAD[0]}"
+    hold_by "${PORT[$name]}"
+    read -r line <&"$answers"
     settle "$name"
     pause 0.1
     memory_used
-    record_each kib $((USED - before))
     memory_of "$name"
-    [ -z "$CHARGED" ] || record_each charged_kib $(((CHARGED - charged) / 1024))
-    record_line "$section" "$round" "$name" "$line"
-    line=
-    echo >&"${LOAD[1]}" && read -r line <&"${LOAD[0]}"
+    [ -z "$line" ] || echo >&"$ask"
+    read -r answered <&"$answers"
     wait "$pid"
-    [[ $line = answered=* ]] || failed "$section" "$round" "$name" "$(cat "$WORK/load.err")"
+    exec {ask}>&- {answers}<&-
+    if [[ $answered = answered=* ]]; then
+        record_each kib $((USED - before))
+        [ -z "$CHARGED" ] || record_each charged_kib $(((CHARGED - charged) / 1024))
+        record_line "$section" "$round" "$name" "$line"
+    else
+        failed "$section" "$round" "$name" "$(cat "$WORK/load.err")"
+    fi
     stop "$name"
 }
 
@@ -284,7 +302,7 @@ start_slot() {
     list-10) set -- "$1" "$2" "$WORK/bin/rinetd-relay" "${list_10[@]}" ;;
     list-*) set -- "$1" "$2" "$WORK/bin/rinetd-relay" "${list_many[@]}" ;;
     esac
-    line=$("$WORK/bin/start" "--seconds=$SLOT_S" 127.0.0.1 "$port" "${@:3}" 127.0.0.1 "$port" \
+    line=$("$WORK/bin/start" "--seconds=$START_S" 127.0.0.1 "$port" "${@:3}" 127.0.0.1 "$port" \
         2>"$WORK/load.err") || {
         failed "$section" "$1" "$2" "$(cat "$WORK/load.err")"
         return 0
@@ -292,15 +310,36 @@ start_slot() {
     record_line "$section" "$1" "$2" "$line"
 }
 
-section_start_up() {
-    local section=start-up port=$((NEXT_PORT++)) patterns
-    local start_arguments
+# count_calls NAME COMMAND...: the system calls of one connection, by strace; within section_start_up.
+count_calls() {
+    local strace
 
+    strace=$(command -v strace) && "$strace" -o /dev/null true 2>/dev/null || {
+        record "$section" 0 "calls of $1" missing 'a strace that may trace'
+        return 0
+    }
+    "$WORK/bin/start" --seconds=0 127.0.0.1 "$port" "$strace" -o "$WORK/strace" "${@:2}" \
+        127.0.0.1 "$port" >/dev/null 2>"$WORK/load.err" || {
+        failed "$section" 0 "$1" "under strace: $(cat "$WORK/load.err")"
+        return 0
+    }
+    record "$section" 0 "$1" calls "$(grep -cv '^[-+]' "$WORK/strace")"
+}
+
+section_start_up() {
+    local section=start-up port patterns start_arguments
+
+    free_port
+    port=$FREE
     patterns=$(printf '10.%s.*,' {1..9})
     start_arguments=("--allow=${patterns}127.*" "--log=$WORK/start.log")
     CHOSEN=(noop noop-again relay)
     [ ! -x "$WORK/bin/relay-libc" ] || CHOSEN+=(relay-libc)
-    each_round "$ROUNDS" start_slot
+    count_calls noop "$WORK/bin/noop"
+    count_calls relay "$WORK/bin/rinetd-relay" "${start_arguments[@]}"
+    [ ! -x "$WORK/bin/relay-libc" ] ||
+        count_calls relay-libc "$WORK/bin/relay-libc" "${start_arguments[@]}"
+    each_round "$START_ROUNDS" start_slot
 }
 
 # list_of COUNT: networks of blocklists, in no order, always the same; none has a loopback address.
@@ -323,13 +362,14 @@ list_of() {
     }'
 }
 
-# list_command COUNT: a list of so many patterns, as rinetd-gen has a relay use it: sets COMMAND.
+# list_command NAME COUNT: a list of so many patterns, as rinetd-gen has a relay use it: sets COMMAND.
 list_command() {
-    local folder=$WORK/list-$1 started status
+    local folder=$WORK/$1 started status
 
     mkdir -p "$folder/units"
-    list_of "$1" >"$folder/list"
-    printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s\ndeny @%s\n' "$folder/log" "$((NEXT_PORT++))" "$port" \
+    free_port
+    list_of "$2" >"$folder/list"
+    printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s\ndeny @%s\n' "$folder/log" "$FREE" "$port" \
         "$folder/list" >"$folder/conf"
     started=$(date +%s%N)
     perl -e '
@@ -347,25 +387,27 @@ list_command() {
     status=$?
     read -r -a COMMAND < <(sed -n 's/^\s*server_args\s*=\s*//p' "$folder/units/rinetd" 2>/dev/null)
     [ "$status" = 0 ] && [[ "${COMMAND[*]}" = *--deny=* ]] || return 1
-    record lists 0 "list-$1" compile_ms $((($(date +%s%N) - started) / 1000000))
-    record lists 0 "list-$1" compile_mib $(($(cat "$folder/peak") / 1024))
+    record lists 0 "$1" compile_ms $((($(date +%s%N) - started) / 1000000))
+    record lists 0 "$1" compile_mib $(($(cat "$folder/peak") / 1024))
     unset 'COMMAND[-1]' 'COMMAND[-1]' # the target, which each slot names
 }
 
 section_lists() {
-    local section=lists port=$((NEXT_PORT++)) list_10 list_many COMMAND
+    local section=lists port list_10 list_many COMMAND
 
+    free_port
+    port=$FREE
     CHOSEN=()
-    if ! list_command 10; then
+    if ! list_command list-10 10; then
         record lists 0 list-10 missing 'a rinetd-gen that compiles lists'
         return 0
     fi
     list_10=("${COMMAND[@]}")
-    list_command "$LIST_PATTERNS" || {
-        failed lists 0 list-1000000 "$(head -n 2 "$WORK/list-$LIST_PATTERNS/err")"
+    list_command list-long "$LIST_PATTERNS" || {
+        failed lists 0 list-long "$(head -n 2 "$WORK/list-long/err")"
         return 0
     }
     list_many=("${COMMAND[@]}")
-    CHOSEN=(list-10 "list-$LIST_PATTERNS")
-    each_round "$ROUNDS" start_slot
+    CHOSEN=(list-10 list-long)
+    each_round "$START_ROUNDS" start_slot
 }

@@ -30,7 +30,7 @@ struct client {
     unsigned char header[STREAM_HEADER_BYTES];
     uint64_t size, sent, received;
     uint32_t events;
-    bool bad, answered;
+    bool whole, bad, answered;
 };
 
 static unsigned char buffer[STREAM_CHUNK];
@@ -119,7 +119,8 @@ static bool is_done(struct client *client)
         return false;
     if (!upward)
         return true;
-    if (client->received < client->size && !client->bad)
+    // A bad one, too, is received wholly: closed earlier, it would be reset, and the verdict lost.
+    if (client->received < client->size)
         return false;
     // What does not fit into the socket buffer now never will for this client.
     (void)!send(client->fd, &verdict, 1, MSG_NOSIGNAL);
@@ -133,7 +134,8 @@ static size_t take_header(struct client *client, const unsigned char *bytes, siz
 
     while (used < size && client->header_bytes < STREAM_HEADER_BYTES) {
         client->header[client->header_bytes++] = bytes[used++];
-        client->kind = client->header[0];
+        client->kind = client->header[0] & ~(unsigned)STREAM_WHOLE;
+        client->whole = client->header[0] & STREAM_WHOLE || client->kind == STREAM_REQUEST;
         if (client->kind == STREAM_ECHO)
             return 0;
     }
@@ -157,7 +159,7 @@ static bool take(struct client *client)
         return true;
     if (client->size == 0)
         return false;
-    if (!stream_check(buffer + used, (size_t)n - used, client->received, false))
+    if (!stream_check(buffer + used, (size_t)n - used, client->received, client->whole))
         client->bad = true;
     client->received += (size_t)n - used;
     return client->kind != STREAM_REQUEST || !client->bad;

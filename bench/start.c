@@ -2,8 +2,8 @@
 //
 // start: what it costs to start COMMAND for one connection, again and again: vfork, exec, the
 // connection to the target, its end, and wait4(2), as a superserver and a target on this machine
-// see it. The client has ended its direction before, and the target ends its own at once, so that
-// a relay has nothing to wait for.
+// see it: time, processor time, page faults and context switches. The client has ended its
+// direction before, and the target ends its own at once, so that a relay has nothing to wait for.
 //
 //     start [--seconds=S] TARGET-ADDRESS TARGET-PORT COMMAND [ARG...]
 //
@@ -27,7 +27,7 @@
 
 struct cost {
     uint64_t count;
-    double wall_us, cpu_us;
+    double wall_us, cpu_us, faults, switches;
 };
 
 static int listen_to(struct sockaddr_in *address)
@@ -101,6 +101,17 @@ static void start_once(int accepted, int target, char **command, struct cost *co
     cost->count++;
     cost->wall_us += now_us() - start;
     cost->cpu_us += us_of(&usage.ru_utime) + us_of(&usage.ru_stime);
+    cost->faults += (double)(usage.ru_minflt + usage.ru_majflt);
+    cost->switches += (double)(usage.ru_nvcsw + usage.ru_nivcsw);
+}
+
+static void print_means(const struct cost *cost)
+{
+    double count = (double)cost->count;
+
+    printf("count=%.0f us=%.2f cpu_us=%.2f faults=%.2f switches=%.2f\n", count,
+           cost->wall_us / count, cost->cpu_us / count, cost->faults / count,
+           cost->switches / count);
 }
 
 int main(int argc, char **argv)
@@ -129,7 +140,6 @@ int main(int argc, char **argv)
         start_once(accepted, target, argv + first + 2, &cost);
         close(client);
     }
-    printf("count=%lu us=%.2f cpu_us=%.2f\n", (unsigned long)cost.count,
-           cost.wall_us / (double)cost.count, cost.cpu_us / (double)cost.count);
+    print_means(&cost);
     return 0;
 }

@@ -3,7 +3,8 @@
 // stream: what both ends of the benchmark agree on: how a connection begins, and its content.
 //
 // The first byte that a client sends says what the connection is for. After every kind but
-// STREAM_ECHO a size follows, eight bytes in the machine's own order:
+// STREAM_ECHO a size follows, eight bytes in the machine's own order. With STREAM_WHOLE added, the
+// server compares all of a stream upward, and not only a part of it.
 //
 //     STREAM_ECHO     every byte, this one too, comes back, until the client ends
 //     STREAM_REQUEST  again and again SIZE bytes to the server, and as many back
@@ -23,6 +24,7 @@
 
 #define STREAM_CHUNK        262144
 #define STREAM_HEADER_BYTES 9
+#define STREAM_WHOLE        0x80
 #define STREAM_GOOD         'k' // the verdict on what the server was sent
 #define STREAM_BAD          'x'
 

@@ -48,6 +48,20 @@ verdict_on() {
     [[ $output = *'the stream is damaged'* ]]
 }
 
+@test "damage within an answer, and beyond the stripes, is found" {
+    start_target --damage=30001
+    run -1 "$LOAD" request --bytes=65536 --seconds=0.1 127.0.0.1 "$PORT"
+    [[ $output = *'the answer is damaged'* ]]
+}
+
+@test "a byte that is damaged on the way up is found wherever it is" {
+    start_target
+    run -1 "$LOAD" up --bytes=1000003 --damage=300001 --check-all 127.0.0.1 "$PORT"
+    [[ $output = *'the stream upward is damaged'* ]]
+    run -1 "$LOAD" both --bytes=1000003 --damage=300001 --check-all 127.0.0.1 "$PORT"
+    run -1 "$LOAD" request --bytes=65536 --damage=30001 --seconds=0.1 127.0.0.1 "$PORT"
+}
+
 @test "every shape of work comes back from a sound target" {
     local shape
 
@@ -90,11 +104,78 @@ verdict_on() {
     [[ $output = *'missed: 1 failed |' ]]
 }
 
+# memory_verdict: on what the relay holds under xinetd.
+memory_verdict() {
+    echo 'hold kib nowait - <= 95' >"$T/targets"
+    "$BENCH/report" "$T/data" "$T/targets" "$T" | grep '^| Memory of an idle connection: '
+}
+
+@test "memory is judged without cgroups for it, the two ends taken off" {
+    numbers hold kib direct 10 10 10
+    numbers hold kib nowait 100 101 102
+    run -0 memory_verdict
+    [[ $output = *': memory each |'*'| 91.000 (90.500 to 91.500) | met |' ]]
+}
+
+@test "memory is judged by the cgroup where there is one" {
+    numbers hold kib direct 10
+    numbers hold kib nowait 100
+    numbers hold charged_kib nowait 99
+    run -0 memory_verdict
+    [[ $output = *': charged to its cgroup |'*'| 99.000 (99.000 to 99.000) | missed |' ]]
+}
+
+@test "a round that does not say what the two ends take says nothing" {
+    numbers hold kib direct 10
+    numbers hold kib nowait 100 200
+    run -0 memory_verdict
+    [[ $output = *'| 90.000 (90.000 to 90.000) | met |' ]]
+}
+
 @test "what is missing is named" {
     numbers down cpu a 1 1
     printf 'down\t0\tb\tmissing\tsome-program\n' >>"$T/data"
     run -0 "$BENCH/report" "$T/data" /dev/null "$T"
     [[ $output = *'b'*' is missing: some-program is not here.'* ]]
+}
+
+# runner COMMANDS: in a shell that has what starts and ends contenders, without cgroups.
+runner() {
+    bash -uc 'BENCH_INSIDE= CGROUP= MEMORY= RELAY_USER=$(id -un) WORK=$1
+        . "$2/contenders.bash"
+        . "$2/processes.bash"
+        say() { echo "$*"; }
+        FILES_MAX=$(ulimit -Sn)
+        mkfifo "$WORK/never"
+        exec {NEVER}<>"$WORK/never" 3>&-
+        eval "$3"' runner "$T" "$BENCH" "$1"
+}
+
+@test "all that a contender has started ends with it" {
+    # One that has left its group, and one that has left its parent.
+    # shellcheck disable=SC2016
+    run -0 runner 'launch x sh -c "setsid sleep 1000 & (sleep 1001 &); exec sleep 1002"
+        has_three() {
+            FAMILY=$(family "${PID[x]}")
+            [ "$(sed "s,\([0-9]*\) .*,/proc/\1/comm," <<<"$FAMILY" | xargs cat | grep -c sleep)" = 3 ]
+        }
+        wait_until 10000 has_three || exit 1
+        stop x
+        is_extinct'
+    [ -z "$output" ]
+}
+
+@test "a port that somebody uses is not taken" {
+    start_target
+    # shellcheck disable=SC2016
+    run -0 runner "NEXT_PORT=$PORT"'; free_port; echo "$FREE"'
+    [ "$output" -gt "$PORT" ]
+}
+
+@test "who does not start on a port is not taken for who listens there" {
+    start_target
+    # shellcheck disable=SC2016
+    run -1 runner "PORT[x]=$PORT"'; launch x false; wait_until 10000 eval "! lives x"; has_started x'
 }
 
 @test "a round with the relay and without ends with a table" {
