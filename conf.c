@@ -1614,8 +1614,7 @@ static bool parse_list_name(struct line *line, enum keyword keyword, struct span
     if (list->count == 0)
         line_warning(line, name.at, "found no pattern in %s, expected at least one",
                      quote(conf, name));
-    else
-        add_access(line->parser, keyword, list->text, list, place_of(line, name.at));
+    add_access(line->parser, keyword, list->text, list, place_of(line, name.at));
     return !line->bad;
 }
 

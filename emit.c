@@ -2,6 +2,7 @@
 #include "emit.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +34,9 @@
 // What the names of services begin with.
 #define PREFIX "rinetd-tcp-"
 
-// And of what all rules share.
-#define GLOBAL "rinetd"
+// And those of compiled access lists, with a digest after it; and what they end with.
+#define LIST_PREFIX "rinetd."
+#define LIST_END    ".acl"
 
 #define KEYS_MAX 32
 
@@ -197,23 +199,11 @@ void emit_lists(const struct conf *conf, const struct conf_rule *rule,
     lists[ACL_DENY] = &rule->deny;
 }
 
-static const char *const list_names[ACL_LISTS] = {
-    [ACL_GLOBAL_ALLOW] = "global-allow",
-    [ACL_GLOBAL_DENY] = "global-deny",
-    [ACL_ALLOW] = "allow",
-    [ACL_DENY] = "deny",
-};
-
-static bool is_global(enum acl_list list)
+void emit_list_name(const struct emit_settings *settings, uint64_t digest,
+                    char name[static EMIT_FILE_MAX])
 {
-    return list == ACL_GLOBAL_ALLOW || list == ACL_GLOBAL_DENY;
-}
-
-void emit_list_name(const struct emit_settings *settings, const struct emit_rule *rule,
-                    enum acl_list list, char name[static EMIT_FILE_MAX])
-{
-    snprintf(name, EMIT_FILE_MAX, "%s.%s.%s.acl", is_global(list) ? GLOBAL : rule->name,
-             list_names[list], targets[settings->format].name);
+    snprintf(name, EMIT_FILE_MAX, LIST_PREFIX "%016" PRIx64 ".%s" LIST_END, digest,
+             targets[settings->format].name);
 }
 
 // Whether TEXT is an address as a name has it, with a zone where that is link-local.
@@ -264,19 +254,12 @@ bool emit_is_unit_name(const char *name)
 
 bool emit_is_list_name(enum emit_format format, const char *name)
 {
-    const char *service = skip_service(name), *end;
+    const char *digest = name + strlen(LIST_PREFIX);
+    char end[EMIT_FILE_MAX];
 
-    for (int i = 0; i < ACL_LISTS; i++) {
-        char expected[EMIT_FILE_MAX];
-
-        end = is_global((enum acl_list)i) && strncmp(name, GLOBAL, strlen(GLOBAL)) == 0
-                  ? name + strlen(GLOBAL)
-                  : service;
-        snprintf(expected, sizeof expected, ".%s.%s.acl", list_names[i], targets[format].name);
-        if (end && is_global((enum acl_list)i) == (end != service) && strcmp(end, expected) == 0)
-            return true;
-    }
-    return false;
+    snprintf(end, sizeof end, ".%s" LIST_END, targets[format].name);
+    return strncmp(name, LIST_PREFIX, strlen(LIST_PREFIX)) == 0 &&
+           strspn(digest, "0123456789abcdef") == 16 && strcmp(digest + 16, end) == 0;
 }
 
 static void begin_argument(struct arguments *arguments)
@@ -312,6 +295,9 @@ static void add_patterns(struct arguments *arguments, enum option_id id,
     for (size_t i = 0; i < access->count; i++) {
         const char *text = access->text[i], *end = text + strcspn(text, ",");
 
+        // A file without a pattern.
+        if (*text == '\0')
+            continue;
         for (;; end = text + strcspn(text, ",")) {
             size_t size = arguments->text.size - arguments->last;
 

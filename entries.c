@@ -42,7 +42,7 @@ static void add_lists(struct work *work, const struct emit_rule *rules, size_t c
     struct aclfiles *lists = &entries->aclfiles;
     struct output_file *files;
 
-    aclfiles_compile(lists, rules, count);
+    aclfiles_compile(lists, work->conf, rules, count);
     work->conf->no_memory |= lists->no_memory;
     files = calloc(entries->count + lists->count + 1, sizeof *files);
     if (!files) {
@@ -51,9 +51,8 @@ static void add_lists(struct work *work, const struct emit_rule *rules, size_t c
     }
     for (size_t i = 0; i < lists->count; i++) {
         const struct aclfile *list = lists->file[i];
-        const struct text *text = list->same ? list->same : &list->text;
 
-        files[i] = (struct output_file){list->name, text->bytes, text->size};
+        files[i] = (struct output_file){list->name, list->text.bytes, list->text.size};
     }
     memcpy(files + lists->count, entries->file, entries->count * sizeof *files);
     free(entries->file);
@@ -121,10 +120,11 @@ static void emit_all(struct work *work, struct emit_rule *rules, size_t *count)
         struct emit_rule *rule = &rules[i];
         int result;
 
-        aclfiles_choose(&work->entries.aclfiles, work->settings, work->conf, rule, false);
+        aclfiles_choose(&work->entries.aclfiles, work->settings, work->conf, rule, ACLFILE_LONG);
         result = emit(work, rule);
         if (result < 0 && work->error.kind == EMIT_TOO_LONG && work->settings->lists_dir) {
-            aclfiles_choose(&work->entries.aclfiles, work->settings, work->conf, rule, true);
+            aclfiles_choose(&work->entries.aclfiles, work->settings, work->conf, rule,
+                            ACLFILE_SHORTER);
             result = emit(work, rule);
         }
         if (result < 0 && report_refusal(work, rule)) {
