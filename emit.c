@@ -141,6 +141,7 @@ static const char *fill_line(const struct keys *keys, const char *line, size_t l
 static int refuse_length(const struct emit_settings *settings, struct emit_error *error,
                          const char *at_least, size_t size)
 {
+    error->excess = size - targets[settings->format].line_max;
     return refuse(error, EMIT_TOO_LONG, -1,
                   "a line of %s%zu bytes would come of it, and %s reads at most %zu: the access "
                   "lists are too long; %snetworks can be written as 10.0.0.0/8",
@@ -514,10 +515,30 @@ static int check_argument(const struct emit_settings *settings, const char *argu
     if (settings->format == EMIT_SYSTEMD && !unit_is_utf8(argument))
         return refuse(error, EMIT_BAD_RULE, -1,
                       "a name is not UTF-8, and systemctl would be unable to show the service");
-    if (length > ARGUMENT_MAX)
+    if (length > ARGUMENT_MAX) {
+        error->excess = length - ARGUMENT_MAX;
         return refuse(error, EMIT_TOO_LONG, -1,
                       "an argument of %zu bytes would come of it, and the kernel takes %d", length,
                       ARGUMENT_MAX);
+    }
+    return 0;
+}
+
+// The same for the names of compiled access lists.
+static int check_compiled(const struct emit_settings *settings, const struct emit_rule *rule,
+                          struct emit_error *error)
+{
+    for (int i = 0; i < ACL_LISTS; i++) {
+        const char *path = rule->compiled[i];
+
+        if (path && settings->format != EMIT_SYSTEMD && !is_sayable(path))
+            return refuse(error, EMIT_BAD_DIR, -1,
+                          "%s cannot pass on a name with a blank or a control byte",
+                          targets[settings->format].name);
+        if (path && settings->format == EMIT_SYSTEMD && !unit_is_utf8(path))
+            return refuse(error, EMIT_BAD_DIR, -1,
+                          "it is not UTF-8, and systemctl would be unable to show the service");
+    }
     return 0;
 }
 
@@ -533,6 +554,8 @@ static int make_arguments(const struct emit_settings *settings, const struct con
     if (settings->globals_size > targets[settings->format].line_max &&
         !rule->compiled[ACL_GLOBAL_ALLOW] && !rule->compiled[ACL_GLOBAL_DENY])
         return refuse_length(settings, error, "more than ", settings->globals_size);
+    if (check_compiled(settings, rule, error) < 0)
+        return -1;
     add_all(arguments, settings, conf, rule);
     if (arguments->text.no_memory)
         return refuse(error, EMIT_BAD_RULE, -1, "memory ran out");

@@ -63,6 +63,7 @@ enum emit_error_kind {
     EMIT_OK,
     EMIT_BAD_RULE,     // the target cannot say what the rule says
     EMIT_TOO_LONG,     // the same, and compiled access lists may help
+    EMIT_BAD_DIR,      // it cannot say the name of a compiled access list's folder
     EMIT_BAD_LOG,      // it cannot say the name of the log file
     EMIT_BAD_TEMPLATE, // a template of the site's is in error
 };
@@ -71,6 +72,7 @@ enum emit_error_kind {
 struct emit_error {
     enum emit_error_kind kind;
     int option;
+    size_t excess; // of EMIT_TOO_LONG: bytes more than there may be
     char what[256];
 };
 

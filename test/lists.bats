@@ -551,6 +551,30 @@ refuses_all() {
     refused_silently --from=127.0.0.3 127.0.0.1 "$port"
 }
 
+@test "a folder that a line cannot name, or has no room for" {
+    local long
+
+    long=$T/$(printf 'd%.0s' {1..250})/$(printf 'e%.0s' {1..250})/$(printf 'f%.0s' {1..250})/$(printf 'g%.0s' {1..250})
+    mkdir -p 'a folder' "$long"
+    rules '127.0.0.1 1 127.0.0.1 2'
+    for i in {1..40}; do echo "deny 10.0.0.$i"; done >>rinetd.conf
+    for dir in 'a folder' "$long"; do
+        "$GEN" -c rinetd.conf -f inetd -r "$RELAY" -u "$(user_for_relay)" -o "$dir"
+        grep -q -- '--deny=10.0.0.1,' "$dir/rinetd.inetd"
+        [ "$(lists "$dir")" = 0 ]
+    done
+    echo 10.0.0.1 >block.txt
+    rules 'deny @block.txt' '127.0.0.1 1 127.0.0.1 2' '127.0.0.1 3 127.0.0.1 4'
+    run -1 "$GEN" -c rinetd.conf -f inetd -r "$RELAY" -u "$(user_for_relay)" -o 'a folder'
+    [[ ${lines[0]} == 'rinetd-gen: error: unable to have access lists in the folder "'*': inetd cannot pass on a name with a blank or a control byte' ]]
+    [ "${#lines[@]}" = 1 ]
+    run -1 "$GEN" -c rinetd.conf -f inetd -r "$RELAY" -u "$(user_for_relay)" -o "$long"
+    [[ ${lines[0]} == 'rinetd-gen: error: unable to have access lists in the folder "'*': with its name a line would have '*' bytes too many' ]]
+    [ "${#lines[@]}" = 1 ]
+    "$GEN" -c rinetd.conf -f systemd -r "$RELAY" -u "$(user_for_relay)" -o 'a folder'
+    [ "$(lists 'a folder')" = 1 ]
+}
+
 @test "-o never takes the place of a file that is not its own" {
     local list
 
