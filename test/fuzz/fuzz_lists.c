@@ -82,7 +82,7 @@ static void check_changed(const uint8_t *data, size_t size, const struct acl_cli
 }
 
 // Whether FILE, of BLOCKS blocks, may say that it does not have KEY, of WIDTH bytes: there is no
-// range up to KEY, or one of its blocks, to which the root has led, begins before KEY.
+// range up to KEY, or one of its blocks, to which the root has led, has entries from before KEY.
 static bool may_lack(const uint8_t *file, size_t blocks, const uint8_t *key, size_t width)
 {
     const uint8_t *tree = file + LIST_AT_TREES + (width == 4 ? 0 : LIST_TREE_BYTES);
@@ -91,7 +91,8 @@ static bool may_lack(const uint8_t *file, size_t blocks, const uint8_t *key, siz
         memcmp(file + (width == 4 ? LIST_AT_ROOT4 : LIST_AT_ROOT6), key, width) > 0)
         return true;
     for (size_t i = 1; i < blocks; i++)
-        if (memcmp(file + i * LIST_BLOCK + LIST_AT_ENTRIES, key, width) <= 0)
+        if (memcmp(file + i * LIST_BLOCK, "\0\0\0", 4) != 0 &&
+            memcmp(file + i * LIST_BLOCK + LIST_AT_ENTRIES, key, width) <= 0)
             return true;
     return false;
 }
