@@ -1557,9 +1557,6 @@ static const struct conf_list *open_list(struct line *line, struct span name)
     struct conf_list *list = find_list(conf, path, NULL);
     struct conf_sources found = {0};
 
-    if (list && list->bad)
-        line_error(line, name.at, "found the list %s, which has errors, expected one without",
-                   quote(conf, name));
     if (list)
         return list;
     if (!parser->reader) {
@@ -1578,9 +1575,6 @@ static const struct conf_list *open_list(struct line *line, struct span name)
         list = find_list(conf, NULL, found.source[0].identity);
         if (!list)
             list = add_list(parser, path, &found.source[0]);
-        else if (list->bad)
-            line_error(line, name.at, "found the list %s, which has errors, expected one without",
-                       quote(conf, name));
     } else {
         line_error(line, name.at, "unable to read %s: %s", quote(conf, name),
                    found.count == 1 && found.source[0].error ? found.source[0].error
@@ -1605,7 +1599,11 @@ static bool parse_list_name(struct line *line, enum keyword keyword, struct span
             return line_error(line, p, "found %s in the name of a list, expected that of one file",
                               conf_quote(conf, p, 1));
     list = open_list(line, name);
-    if (!list || list->bad)
+    if (list && list->bad)
+        return line_error(line, name.at,
+                          "found the list %s, which has errors, expected one without",
+                          quote(conf, name));
+    if (!list)
         return false;
     if (list->count == 0 && keyword == KEYWORD_ALLOW)
         return line_error(line, name.at,
@@ -1614,8 +1612,7 @@ static bool parse_list_name(struct line *line, enum keyword keyword, struct span
     if (list->count == 0)
         line_warning(line, name.at, "found no pattern in %s, expected at least one",
                      quote(conf, name));
-    else
-        add_access(line->parser, keyword, list->text, list, place_of(line, name.at));
+    add_access(line->parser, keyword, list->text, list, place_of(line, name.at));
     return !line->bad;
 }
 

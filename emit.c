@@ -2,6 +2,7 @@
 #include "emit.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +34,9 @@
 // What the names of services begin with.
 #define PREFIX "rinetd-tcp-"
 
-// And of what all rules share.
-#define GLOBAL "rinetd"
+// And those of compiled access lists, with a digest after it; and what they end with.
+#define LIST_PREFIX "rinetd."
+#define LIST_END    ".acl"
 
 #define KEYS_MAX 32
 
@@ -139,6 +141,7 @@ static const char *fill_line(const struct keys *keys, const char *line, size_t l
 static int refuse_length(const struct emit_settings *settings, struct emit_error *error,
                          const char *at_least, size_t size)
 {
+    error->excess = size - targets[settings->format].line_max;
     return refuse(error, EMIT_TOO_LONG, -1,
                   "a line of %s%zu bytes would come of it, and %s reads at most %zu: the access "
                   "lists are too long; %snetworks can be written as 10.0.0.0/8",
@@ -197,23 +200,11 @@ void emit_lists(const struct conf *conf, const struct conf_rule *rule,
     lists[ACL_DENY] = &rule->deny;
 }
 
-static const char *const list_names[ACL_LISTS] = {
-    [ACL_GLOBAL_ALLOW] = "global-allow",
-    [ACL_GLOBAL_DENY] = "global-deny",
-    [ACL_ALLOW] = "allow",
-    [ACL_DENY] = "deny",
-};
-
-static bool is_global(enum acl_list list)
+void emit_list_name(const struct emit_settings *settings, uint64_t digest,
+                    char name[static EMIT_FILE_MAX])
 {
-    return list == ACL_GLOBAL_ALLOW || list == ACL_GLOBAL_DENY;
-}
-
-void emit_list_name(const struct emit_settings *settings, const struct emit_rule *rule,
-                    enum acl_list list, char name[static EMIT_FILE_MAX])
-{
-    snprintf(name, EMIT_FILE_MAX, "%s.%s.%s.acl", is_global(list) ? GLOBAL : rule->name,
-             list_names[list], targets[settings->format].name);
+    snprintf(name, EMIT_FILE_MAX, LIST_PREFIX "%016" PRIx64 ".%s" LIST_END, digest,
+             targets[settings->format].name);
 }
 
 // Whether TEXT is an address as a name has it, with a zone where that is link-local.
@@ -264,19 +255,12 @@ bool emit_is_unit_name(const char *name)
 
 bool emit_is_list_name(enum emit_format format, const char *name)
 {
-    const char *service = skip_service(name), *end;
+    const char *digest = name + strlen(LIST_PREFIX);
+    char end[EMIT_FILE_MAX];
 
-    for (int i = 0; i < ACL_LISTS; i++) {
-        char expected[EMIT_FILE_MAX];
-
-        end = is_global((enum acl_list)i) && strncmp(name, GLOBAL, strlen(GLOBAL)) == 0
-                  ? name + strlen(GLOBAL)
-                  : service;
-        snprintf(expected, sizeof expected, ".%s.%s.acl", list_names[i], targets[format].name);
-        if (end && is_global((enum acl_list)i) == (end != service) && strcmp(end, expected) == 0)
-            return true;
-    }
-    return false;
+    snprintf(end, sizeof end, ".%s" LIST_END, targets[format].name);
+    return strncmp(name, LIST_PREFIX, strlen(LIST_PREFIX)) == 0 &&
+           strspn(digest, "0123456789abcdef") == 16 && strcmp(digest + 16, end) == 0;
 }
 
 static void begin_argument(struct arguments *arguments)
@@ -312,6 +296,9 @@ static void add_patterns(struct arguments *arguments, enum option_id id,
     for (size_t i = 0; i < access->count; i++) {
         const char *text = access->text[i], *end = text + strcspn(text, ",");
 
+        // A file without a pattern.
+        if (*text == '\0')
+            continue;
         for (;; end = text + strcspn(text, ",")) {
             size_t size = arguments->text.size - arguments->last;
 
@@ -528,10 +515,30 @@ static int check_argument(const struct emit_settings *settings, const char *argu
     if (settings->format == EMIT_SYSTEMD && !unit_is_utf8(argument))
         return refuse(error, EMIT_BAD_RULE, -1,
                       "a name is not UTF-8, and systemctl would be unable to show the service");
-    if (length > ARGUMENT_MAX)
+    if (length > ARGUMENT_MAX) {
+        error->excess = length - ARGUMENT_MAX;
         return refuse(error, EMIT_TOO_LONG, -1,
                       "an argument of %zu bytes would come of it, and the kernel takes %d", length,
                       ARGUMENT_MAX);
+    }
+    return 0;
+}
+
+// The same for the names of compiled access lists.
+static int check_compiled(const struct emit_settings *settings, const struct emit_rule *rule,
+                          struct emit_error *error)
+{
+    for (int i = 0; i < ACL_LISTS; i++) {
+        const char *path = rule->compiled[i];
+
+        if (path && settings->format != EMIT_SYSTEMD && !is_sayable(path))
+            return refuse(error, EMIT_BAD_DIR, -1,
+                          "%s cannot pass on a name with a blank or a control byte",
+                          targets[settings->format].name);
+        if (path && settings->format == EMIT_SYSTEMD && !unit_is_utf8(path))
+            return refuse(error, EMIT_BAD_DIR, -1,
+                          "it is not UTF-8, and systemctl would be unable to show the service");
+    }
     return 0;
 }
 
@@ -547,6 +554,8 @@ static int make_arguments(const struct emit_settings *settings, const struct con
     if (settings->globals_size > targets[settings->format].line_max &&
         !rule->compiled[ACL_GLOBAL_ALLOW] && !rule->compiled[ACL_GLOBAL_DENY])
         return refuse_length(settings, error, "more than ", settings->globals_size);
+    if (check_compiled(settings, rule, error) < 0)
+        return -1;
     add_all(arguments, settings, conf, rule);
     if (arguments->text.no_memory)
         return refuse(error, EMIT_BAD_RULE, -1, "memory ran out");

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "conf.h"
 #include "host.h"
@@ -20,8 +21,8 @@ enum emit_format { EMIT_XINETD, EMIT_INETD, EMIT_SYSTEMD };
 // The longest name of a service, its NUL included: "rinetd-tcp-", an address, '-', a port.
 #define EMIT_NAME_MAX 64
 
-// The same of any file: a service's name, and at most ".allow.systemd.acl".
-#define EMIT_FILE_MAX (EMIT_NAME_MAX + 20)
+// The same of any file: a service's name, and at most "@.service".
+#define EMIT_FILE_MAX (EMIT_NAME_MAX + 10)
 
 struct emit_template {
     const char *name; // "xinetd-head"; NULL ends a list
@@ -44,6 +45,7 @@ struct emit_settings {
     bool log_common;
     size_t globals_size;   // emit_globals_size() of the configuration
     const char *lists_dir; // where compiled access lists will lie; NULL: there can be none
+    const char *here;      // the folder that relative names of lists start from
 };
 
 // A rule with everything about it known.
@@ -61,6 +63,7 @@ enum emit_error_kind {
     EMIT_OK,
     EMIT_BAD_RULE,     // the target cannot say what the rule says
     EMIT_TOO_LONG,     // the same, and compiled access lists may help
+    EMIT_BAD_DIR,      // it cannot say the name of a compiled access list's folder
     EMIT_BAD_LOG,      // it cannot say the name of the log file
     EMIT_BAD_TEMPLATE, // a template of the site's is in error
 };
@@ -69,6 +72,7 @@ enum emit_error_kind {
 struct emit_error {
     enum emit_error_kind kind;
     int option;
+    size_t excess; // of EMIT_TOO_LONG: bytes more than there may be
     char what[256];
 };
 
@@ -90,9 +94,9 @@ int emit_foot(const struct emit_settings *settings, struct text *text, struct em
 void emit_lists(const struct conf *conf, const struct conf_rule *rule,
                 const struct conf_access *lists[static ACL_LISTS]);
 
-// The name of the file for one of them, compiled: a global one is the same for all rules.
-void emit_list_name(const struct emit_settings *settings, const struct emit_rule *rule,
-                    enum acl_list list, char name[static EMIT_FILE_MAX]);
+// The name of the file for a list of the digest DIGEST, compiled.
+void emit_list_name(const struct emit_settings *settings, uint64_t digest,
+                    char name[static EMIT_FILE_MAX]);
 
 // Whether a file NAME can be one that emit_list_name() makes for FORMAT.
 bool emit_is_list_name(enum emit_format format, const char *name);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include "entries.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@ struct work {
     struct entries entries;
     struct text text[2]; // of the rule at hand
     struct emit_error error;
+    bool told_dir; // that the folder of the lists cannot be named: once is enough
 };
 
 // Takes TEXT, whose memory becomes the list's, as the next file. Returns where its name goes.
@@ -42,7 +44,7 @@ static void add_lists(struct work *work, const struct emit_rule *rules, size_t c
     struct aclfiles *lists = &entries->aclfiles;
     struct output_file *files;
 
-    aclfiles_compile(lists, rules, count);
+    aclfiles_compile(lists, work->conf, rules, count);
     work->conf->no_memory |= lists->no_memory;
     files = calloc(entries->count + lists->count + 1, sizeof *files);
     if (!files) {
@@ -51,9 +53,8 @@ static void add_lists(struct work *work, const struct emit_rule *rules, size_t c
     }
     for (size_t i = 0; i < lists->count; i++) {
         const struct aclfile *list = lists->file[i];
-        const struct text *text = list->same ? list->same : &list->text;
 
-        files[i] = (struct output_file){list->name, text->bytes, text->size};
+        files[i] = (struct output_file){list->name, list->text.bytes, list->text.size};
     }
     memcpy(files + lists->count, entries->file, entries->count * sizeof *files);
     free(entries->file);
@@ -66,12 +67,21 @@ static bool report_refusal(struct work *work, const struct emit_rule *rule)
 {
     const struct emit_error *error = &work->error;
     const struct conf_place *place = &rule->rule->place;
+    const char *dir = work->settings->lists_dir;
     struct conf *conf = work->conf;
 
     if (error->kind == EMIT_BAD_LOG) {
         conf_report(conf, CONF_ERROR, &conf->log.place, "%s; lines go to syslog", error->what);
         work->settings->log = "syslog";
         return true;
+    }
+    if (error->kind == EMIT_BAD_DIR) {
+        if (!work->told_dir)
+            conf_report(conf, CONF_ERROR, NULL, "unable to have access lists in the folder %s: %s",
+                        conf_quote(conf, dir, strlen(dir)), error->what);
+        work->told_dir = true;
+        conf->rules[rule->rule - conf->rules].broken = true;
+        return false;
     }
     if (error->option >= 0)
         place = &rule->rule->option_place[error->option];
@@ -91,6 +101,45 @@ static int emit(struct work *work, const struct emit_rule *rule)
     if (emit_socket(work->settings, rule, &work->text[0], &work->error) < 0)
         return -1;
     return emit_service(work->settings, work->conf, rule, &work->text[1], &work->error);
+}
+
+// Whether the line would have room if it were not for the name of the lists' folder.
+static bool is_dir_too_long(const struct work *work, const struct emit_rule *rule)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < ACL_LISTS; i++)
+        bytes += rule->compiled[i] ? strlen(work->settings->lists_dir) : 0;
+    return work->error.kind == EMIT_TOO_LONG && work->error.excess <= bytes;
+}
+
+// The same, with its access lists where they are best off, or where there is room for them.
+static int emit_somehow(struct work *work, struct emit_rule *rule)
+{
+    struct aclfiles *files = &work->entries.aclfiles;
+    struct emit_error first;
+    int result;
+
+    aclfiles_choose(files, work->settings, work->conf, rule, ACLFILE_LONG);
+    result = emit(work, rule);
+    if (result < 0 && work->error.kind == EMIT_TOO_LONG && work->settings->lists_dir) {
+        aclfiles_choose(files, work->settings, work->conf, rule, ACLFILE_SHORTER);
+        result = emit(work, rule);
+    }
+    if (result < 0 && is_dir_too_long(work, rule)) {
+        size_t excess = work->error.excess;
+
+        work->error = (struct emit_error){.kind = EMIT_BAD_DIR, .option = -1};
+        snprintf(work->error.what, sizeof work->error.what,
+                 "with its name a line would have %zu bytes too many", excess);
+    } else if (result < 0 && work->error.kind == EMIT_BAD_DIR) {
+        first = work->error;
+        aclfiles_choose(files, work->settings, work->conf, rule, ACLFILE_FEW);
+        result = emit(work, rule);
+        if (result < 0 && work->error.kind == EMIT_TOO_LONG)
+            work->error = first;
+    }
+    return result;
 }
 
 static void keep(struct work *work, const struct emit_rule *rule)
@@ -121,12 +170,7 @@ static void emit_all(struct work *work, struct emit_rule *rules, size_t *count)
         struct emit_rule *rule = &rules[i];
         int result;
 
-        aclfiles_choose(&work->entries.aclfiles, work->settings, work->conf, rule, false);
-        result = emit(work, rule);
-        if (result < 0 && work->error.kind == EMIT_TOO_LONG && work->settings->lists_dir) {
-            aclfiles_choose(&work->entries.aclfiles, work->settings, work->conf, rule, true);
-            result = emit(work, rule);
-        }
+        result = emit_somehow(work, rule);
         if (result < 0 && report_refusal(work, rule)) {
             result = emit(work, rule);
             if (result < 0)

@@ -907,10 +907,11 @@ static void reload(struct launcher *launcher)
         return;
     }
     adopt_next(launcher);
-    if (result == 0)
-        end_old_rules(launcher);
-    if (result == 0)
-        say_reloaded(launcher);
+    if (result < 0)
+        return;
+    end_old_rules(launcher);
+    launcher->request->taken(launcher->request->context, launcher->config);
+    say_reloaded(launcher);
 }
 
 // Sends signal NUMBER to all children that came since the start. Returns how many there are.

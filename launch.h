@@ -36,6 +36,8 @@ struct launch_request {
     // folder, which the relays can pass: files whose names end in ".acl" may be put beside it, and
     // are removed at the end. Called once at the start and at each SIGHUP.
     struct launch_config *(*make)(void *context, const char *log_path);
+    // Told once a reload has succeeded, and xinetd starts relays by CONFIG alone.
+    void (*taken)(void *context, struct launch_config *config);
     void (*discard)(void *context, struct launch_config *config);
     void *context;
 };

@@ -159,8 +159,9 @@ static int search(struct list *list, const struct tree *tree, const uint8_t *roo
                           get32(entries - LIST_AT_ENTRIES + 4) != size))
             return refuse(list, "it is damaged");
         index = count_up_to(entries, count, size, key, width);
+        // Where the level above has led to, the first address is not beyond KEY.
         if (index == 0)
-            return 0;
+            return level == 0 ? 0 : refuse(list, "it is damaged");
         index--;
         if (!is_in_order(entries, index, count, size, width))
             return refuse(list, "it is damaged");

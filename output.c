@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,12 +142,79 @@ bool output_is_marked(const char *bytes, size_t size)
     return mark && (mark == bytes || mark[-1] == '\n');
 }
 
+// Reads up to SIZE bytes at OFFSET. Returns how many there were, or -1 with errno.
+static ssize_t read_at(int fd, char *bytes, size_t size, off_t offset)
+{
+    size_t count = 0;
+
+    while (count < size) {
+        ssize_t got = pread(fd, bytes + count, size - count, offset + (off_t)count);
+
+        if (got == 0)
+            break;
+        if (got < 0 && errno != EINTR)
+            return -1;
+        count += got > 0 ? (size_t)got : 0;
+    }
+    return (ssize_t)count;
+}
+
+// Whether FD, a file of SIZE bytes, holds TEXT. Returns 1, 0, or -1 with errno.
+static int holds(int fd, const char *text, size_t size)
+{
+    char bytes[65536];
+
+    for (size_t at = 0; at < size;) {
+        ssize_t got = read_at(fd, bytes, sizeof bytes, (off_t)at);
+
+        if (got < 0)
+            return -1;
+        if (got == 0 || (size_t)got > size - at || memcmp(bytes, text + at, (size_t)got) != 0)
+            return 0;
+        at += (size_t)got;
+    }
+    return 1;
+}
+
+// Finds out what becomes of the regular file FD at PATH, and reads it where it may have to be put
+// back. Returns 0, or -1 with errno.
+static int compare(int fd, const char *path, enum output_kind kind, struct output_step *step)
+{
+    char head[MARK_WITHIN];
+    ssize_t got = read_at(fd, head, sizeof head, 0);
+    struct stat status;
+    int same = 0;
+
+    if (got < 0 || fstat(fd, &status) < 0)
+        return -1;
+    step->change = OUTPUT_FOREIGN;
+    if (!output_is_marked(head, (size_t)got))
+        return 0;
+    step->mode = status.st_mode & 07777;
+    step->uid = status.st_uid;
+    step->gid = status.st_gid;
+    step->modified = status.st_mtim;
+    if (step->text && (uint64_t)status.st_size == step->size)
+        same = holds(fd, step->text, step->size);
+    if (same < 0)
+        return -1;
+    if (same > 0)
+        step->change = OUTPUT_SAME;
+    else if (step->text)
+        step->change = OUTPUT_REPLACED;
+    else
+        step->change = kind == OUTPUT_NAMED ? OUTPUT_LEFT : OUTPUT_REMOVED;
+    if (step->change == OUTPUT_REPLACED || step->change == OUTPUT_REMOVED)
+        return source_read(path, &step->before);
+    return 0;
+}
+
 // Fills in what is there now. Returns 0, or -1 with errno.
-static int look(const struct output_plan *plan, struct output_step *step)
+static int look(const struct output_plan *plan, enum output_kind kind, struct output_step *step)
 {
     struct stat status;
     char *path;
-    int result = 0;
+    int result = 0, fd, saved;
 
     if (asprintf(&path, "%s/%s", plan->dir, step->name) < 0)
         return -1;
@@ -155,22 +223,14 @@ static int look(const struct output_plan *plan, struct output_step *step)
         result = errno == ENOENT ? 0 : -1;
     } else if (!S_ISREG(status.st_mode)) {
         step->change = OUTPUT_FOREIGN;
-    } else if (source_read(path, &step->before) < 0) {
-        result = -1;
     } else {
-        step->mode = status.st_mode & 07777;
-        step->uid = status.st_uid;
-        step->gid = status.st_gid;
-        step->modified = status.st_mtim;
-        if (!output_is_marked(step->before.bytes, step->before.size))
-            step->change = OUTPUT_FOREIGN;
-        else if (!step->text)
-            step->change = OUTPUT_REMOVED;
-        else if (step->before.size == step->size &&
-                 memcmp(step->before.bytes, step->text, step->size) == 0)
-            step->change = OUTPUT_SAME;
-        else
-            step->change = OUTPUT_REPLACED;
+        // Not what may have come in between, to wait for somebody who writes.
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+        result = fd < 0 ? -1 : compare(fd, path, kind, step);
+        saved = errno;
+        if (fd >= 0)
+            close(fd);
+        errno = saved;
     }
     free(path);
     return result;
@@ -209,17 +269,17 @@ static struct output_step *add_step(struct output_plan *plan, const char *name)
     return grown;
 }
 
-static int add_leftover(struct output_plan *plan, const char *name)
+static int add_leftover(struct output_plan *plan, const char *name, enum output_kind kind)
 {
     struct output_step *step = add_step(plan, name);
 
     if (!step)
         return -1;
-    if (look(plan, step) < 0) {
+    if (look(plan, kind, step) < 0) {
         plan->failed = step->name;
         return -1;
     }
-    if (step->change == OUTPUT_REMOVED) {
+    if (step->change == OUTPUT_REMOVED || step->change == OUTPUT_LEFT) {
         plan->changes++;
         return 0;
     }
@@ -230,7 +290,7 @@ static int add_leftover(struct output_plan *plan, const char *name)
 }
 
 static int add_leftovers(struct output_plan *plan, const struct output_file *files, size_t count,
-                         bool (*is_ours)(const char *name))
+                         enum output_kind (*kind_of)(const char *name))
 {
     DIR *dir = opendir(plan->dir);
     const struct dirent *entry;
@@ -238,9 +298,12 @@ static int add_leftovers(struct output_plan *plan, const struct output_file *fil
 
     if (!dir)
         return -1;
-    while (result == 0 && (errno = 0, entry = readdir(dir)))
-        if (is_ours(entry->d_name) && !is_wanted(files, count, entry->d_name))
-            result = add_leftover(plan, entry->d_name);
+    while (result == 0 && (errno = 0, entry = readdir(dir))) {
+        enum output_kind kind = kind_of(entry->d_name);
+
+        if (kind != OUTPUT_NOT_OURS && !is_wanted(files, count, entry->d_name))
+            result = add_leftover(plan, entry->d_name, kind);
+    }
     saved = errno;
     if (result == 0 && saved != 0)
         result = -1;
@@ -273,7 +336,7 @@ int output_lock(struct output_plan *plan, const char *dir, int limit_ms)
 }
 
 int output_plan(struct output_plan *plan, const char *dir, const struct output_file *files,
-                size_t count, bool (*is_ours)(const char *name))
+                size_t count, enum output_kind (*kind_of)(const char *name))
 {
     plan->dir = dir;
     for (size_t i = 0; i < count; i++) {
@@ -283,16 +346,14 @@ int output_plan(struct output_plan *plan, const char *dir, const struct output_f
             return -1;
         step->text = files[i].text;
         step->size = files[i].size;
-        if (look(plan, step) < 0) {
+        if (look(plan, OUTPUT_OURS, step) < 0) {
             plan->failed = step->name;
             return -1;
         }
         plan->foreign += step->change == OUTPUT_FOREIGN;
         plan->changes += is_written(step);
-        if (step->change != OUTPUT_REPLACED)
-            source_free(&step->before); // nothing to be put back
     }
-    return is_ours ? add_leftovers(plan, files, count, is_ours) : 0;
+    return kind_of ? add_leftovers(plan, files, count, kind_of) : 0;
 }
 
 // Removes what one who was killed has left. What fails here is not worth a word.
@@ -355,6 +416,39 @@ int output_commit(struct output_plan *plan)
     plan->failed = failed;
     errno = saved;
     return -1;
+}
+
+// Whether a file that is replaced or removed names the file NAME.
+static bool was_named(const struct output_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct conf_source *before = &plan->step[i].before;
+
+        if (before->bytes && memmem(before->bytes, before->size, name, strlen(name)))
+            return true;
+    }
+    return false;
+}
+
+int output_clean(struct output_plan *plan, bool all)
+{
+    size_t removed = 0;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        struct output_step *step = &plan->step[i];
+
+        if (step->change != OUTPUT_LEFT || (!all && was_named(plan, step->name)))
+            continue;
+        if (move_out(plan, step) < 0) {
+            plan->failed = step->name;
+            return -1;
+        }
+        step->change = OUTPUT_CLEANED;
+        removed++;
+    }
+    if (removed > 0)
+        sync_folder(plan->dir);
+    return 0;
 }
 
 int output_revert(struct output_plan *plan)

@@ -25,13 +25,25 @@ struct output_file {
     size_t size;
 };
 
-enum output_change { OUTPUT_SAME, OUTPUT_CREATED, OUTPUT_REPLACED, OUTPUT_REMOVED, OUTPUT_FOREIGN };
+enum output_change {
+    OUTPUT_SAME,
+    OUTPUT_CREATED,
+    OUTPUT_REPLACED,
+    OUTPUT_REMOVED,
+    OUTPUT_LEFT,    // to be removed by output_clean()
+    OUTPUT_CLEANED, // which was done
+    OUTPUT_FOREIGN
+};
+
+// What a name of a file says: nothing; that it is one that we make; or one of those that others of
+// them name, so that it has to go after them.
+enum output_kind { OUTPUT_NOT_OURS, OUTPUT_OURS, OUTPUT_NAMED };
 
 // What becomes of one file.
 struct output_step {
     char *name;
     enum output_change change;
-    const char *text; // the file's from now on, owned by the caller; NULL: OUTPUT_REMOVED
+    const char *text; // the file's from now on, owned by the caller; NULL: it is to go
     size_t size;
     struct conf_source before; // what OUTPUT_REPLACED and OUTPUT_REMOVED take away
     mode_t mode;               // these, too, are of what was there
@@ -60,11 +72,11 @@ struct output_plan {
 int output_lock(struct output_plan *plan, const char *dir, int limit_ms);
 
 // Finds out what it takes that DIR holds the COUNT FILEs, and none of ours besides: a regular file
-// with OUTPUT_MARK whose name IS_OURS says is one that we make is to be removed; none if IS_OURS is
+// with OUTPUT_MARK whose name KIND_OF says is one that we make is to be removed; none if KIND_OF is
 // NULL. Whatever else lies there is not looked at. DIR and the texts must stay valid. Returns 0, or
 // -1 with errno and PLAN->failed.
 int output_plan(struct output_plan *plan, const char *dir, const struct output_file *files,
-                size_t count, bool (*is_ours)(const char *name));
+                size_t count, enum output_kind (*kind_of)(const char *name));
 
 // Does it, where PLAN->foreign is 0: each new file has mode 0644 and comes by a temporary one with
 // a dot in its name, which xinetd and systemd pass over, fsync(2) and rename(2); no file changes
@@ -72,6 +84,11 @@ int output_plan(struct output_plan *plan, const char *dir, const struct output_f
 // under a lock these are all that are there, else those older than an hour. Returns 0, or -1 with
 // errno and PLAN->failed, with the folder as it was.
 int output_commit(struct output_plan *plan);
+
+// Removes, after output_commit(), what is OUTPUT_LEFT, which becomes OUTPUT_CLEANED; but unless
+// ALL, not what a file named that was replaced or removed: processes may still go by that. Returns
+// 0, or -1 with errno and PLAN->failed.
+int output_clean(struct output_plan *plan, bool all);
 
 // Puts back what output_commit() has changed. Returns 0, or -1 with errno and PLAN->failed, the
 // last file of which that failed.

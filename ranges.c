@@ -10,8 +10,9 @@
 #include "acl.h"
 #include "list.h"
 
-#define GLOB_RANGES_MAX 1024  // a glob that takes more stays a text
-#define GLOB_STEPS_MAX  65536 // numbers tried for one glob
+#define GLOB_RANGES_MAX 1024      // a glob that takes more stays a text
+#define GLOBS_MAX       (1 << 20) // so many ranges come of the globs of a list, and no more
+#define GLOB_STEPS_MAX  65536     // numbers tried for one glob
 #define GLOB_BYTES      (2 * HOST_TEXT_MAX + 2)
 #define IPV4_BYTES      15
 #define SETS            8
@@ -34,6 +35,7 @@ struct ranges {
     struct family four, six;
     struct text globs; // each with its NUL
     size_t glob_count;
+    size_t from_globs; // ranges that globs have become
     bool no_memory;
 };
 
@@ -75,6 +77,8 @@ static void add_prefix(struct ranges *ranges, struct family *family, const uint8
     add_range(ranges, family, first, last);
 }
 
+enum found { FOUND_NONE, FOUND_ALL, FOUND_SOME, FOUND_TOO_MANY };
+
 // A glob over the texts of IPv4 addresses as an automaton: bit I of a set says that what was read
 // can have led to the byte I of the glob.
 struct automaton {
@@ -84,15 +88,16 @@ struct automaton {
         uint32_t first, last;
     } range[GLOB_RANGES_MAX];
     size_t count, steps;
-    // Sets that each part was entered with, and whether all or none of what follows matched.
-    struct {
+    // Sets that each part was entered with, and what of all that follows BASE matched: the ranges
+    // from FROM to TO, as far as they are there.
+    struct known {
         uint64_t set;
-        bool all;
+        enum found found;
+        uint32_t base;
+        size_t from, to;
     } known[4][SETS];
     size_t known_count[4];
 };
-
-enum found { FOUND_NONE, FOUND_ALL, FOUND_SOME, FOUND_TOO_MANY };
 
 static uint64_t advance(const struct automaton *automaton, uint64_t set, uint64_t match)
 {
@@ -146,12 +151,35 @@ static uint32_t rest_of(unsigned parts)
     return parts == 0 ? UINT32_MAX : (UINT32_C(1) << 8 * (4 - parts)) - 1;
 }
 
+// Adds for BASE what is known to match after as many parts of another.
+static enum found repeat(struct automaton *automaton, const struct known *known, unsigned part,
+                         uint32_t base)
+{
+    uint32_t end = known->base + rest_of(part);
+
+    if (known->found == FOUND_ALL)
+        return emit(automaton, base, base + rest_of(part)) ? FOUND_ALL : FOUND_TOO_MANY;
+    for (size_t i = known->from; known->found == FOUND_SOME && i < known->to; i++) {
+        uint32_t first = automaton->range[i].first, last = automaton->range[i].last;
+
+        // What was next to it may have been added to the first and to the last.
+        if (last < known->base || first > end)
+            continue;
+        first = first < known->base ? known->base : first;
+        last = last > end ? end : last;
+        if (!emit(automaton, base + (first - known->base), base + (last - known->base)))
+            return FOUND_TOO_MANY;
+    }
+    return known->found;
+}
+
 static enum found walk(struct automaton *automaton, unsigned part, uint64_t set, uint32_t base);
 
 // What follows a part, of which SET is left: all that begins with the PART parts of BASE.
 static enum found enter(struct automaton *automaton, unsigned part, uint64_t set, uint32_t base)
 {
     enum found found;
+    size_t from;
 
     if (set == 0)
         return FOUND_NONE;
@@ -161,17 +189,13 @@ static enum found enter(struct automaton *automaton, unsigned part, uint64_t set
         return emit(automaton, base, base + rest_of(part)) ? FOUND_ALL : FOUND_TOO_MANY;
     }
     for (size_t i = 0; i < automaton->known_count[part]; i++)
-        if (automaton->known[part][i].set == set && !automaton->known[part][i].all)
-            return FOUND_NONE;
-        else if (automaton->known[part][i].set == set)
-            return emit(automaton, base, base + rest_of(part)) ? FOUND_ALL : FOUND_TOO_MANY;
+        if (automaton->known[part][i].set == set)
+            return repeat(automaton, &automaton->known[part][i], part, base);
+    from = automaton->count > 0 ? automaton->count - 1 : 0;
     found = walk(automaton, part, set, base);
-    if ((found == FOUND_ALL || found == FOUND_NONE) && automaton->known_count[part] < SETS) {
-        size_t i = automaton->known_count[part]++;
-
-        automaton->known[part][i].set = set;
-        automaton->known[part][i].all = found == FOUND_ALL;
-    }
+    if (found != FOUND_TOO_MANY && automaton->known_count[part] < SETS)
+        automaton->known[part][automaton->known_count[part]++] =
+            (struct known){set, found, base, from, automaton->count};
     return found;
 }
 
@@ -249,8 +273,10 @@ static bool add_four_glob(struct ranges *ranges, const char *glob)
     if (*glob == '\0' || strlen(glob) > 2 * IPV4_BYTES + 1)
         return true;
     make_automaton(&automaton, glob);
-    if (enter(&automaton, (unsigned)parts, 1 | (automaton.star & 1) << 1, base) == FOUND_TOO_MANY)
+    if (enter(&automaton, (unsigned)parts, 1 | (automaton.star & 1) << 1, base) == FOUND_TOO_MANY ||
+        automaton.count > GLOBS_MAX - ranges->from_globs)
         return false;
+    ranges->from_globs += automaton.count;
     for (size_t i = 0; i < automaton.count; i++)
         add_four(ranges, automaton.range[i].first, automaton.range[i].last);
     return true;
@@ -351,6 +377,8 @@ static void add_pattern(struct ranges *ranges, const char *pattern, size_t lengt
     union host_address address;
     unsigned bits;
 
+    if (length == 0)
+        return;
     if (!acl_prefix(pattern, length, &address, &bits))
         add_glob(ranges, pattern, length);
     else if (address.any.sa_family == AF_INET)

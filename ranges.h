@@ -10,8 +10,8 @@
 #include "text.h"
 
 // Appends to the empty FILE the list of all patterns in the COUNT TEXTS, each well-formed patterns
-// with commas between them. The same patterns give the same bytes, on every machine. Memory that
-// runs out is noted in FILE.
+// with commas between them, or nothing. The same patterns give the same bytes, on every machine.
+// Memory that runs out is noted in FILE.
 void ranges_compile(const char *const *texts, size_t count, struct text *file);
 
 #endif

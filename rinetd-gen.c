@@ -65,6 +65,7 @@ struct job {
     struct emit_settings settings;
     char *log;       // settings.log, where it had to be made up
     char *lists_dir; // settings.lists_dir
+    char here[PATH_MAX];
     struct emit_rule *rules;
     size_t count;
     struct entries entries;
@@ -184,16 +185,19 @@ static int find_lists_dir(struct job *job)
 {
     const struct gen *gen = job->gen;
     const char *dir = gen->explain ? "/" : gen->output_dir;
-    char here[PATH_MAX];
 
+    if (!getcwd(job->here, sizeof job->here))
+        job->here[0] = '\0';
+    job->settings.here = job->here;
     if (job->stdout_log)
         job->lists_dir =
             strndup(job->stdout_log, (size_t)(strrchr(job->stdout_log, '/') - job->stdout_log));
     else if (!dir)
         return 0;
-    else if (dir[0] == '/' || !getcwd(here, sizeof here))
+    else if (dir[0] == '/' || !job->here[0])
         job->lists_dir = strdup(dir);
-    else if (asprintf(&job->lists_dir, "%s/%s", strcmp(here, "/") == 0 ? "" : here, dir) < 0)
+    else if (asprintf(&job->lists_dir, "%s/%s", strcmp(job->here, "/") == 0 ? "" : job->here, dir) <
+             0)
         job->lists_dir = NULL;
     job->settings.lists_dir = job->lists_dir;
     return job->lists_dir ? 0 : -1;
@@ -301,6 +305,13 @@ static int refuse_foreign(const struct output_plan *plan)
     return EXIT_SYSTEM;
 }
 
+static void print_change(const struct output_plan *plan, const char *word, const char *name)
+{
+    fprintf(stderr, PROGRAM ": %s ", word);
+    print_path(plan->dir, name);
+    putc('\n', stderr);
+}
+
 static void print_changes(const struct output_plan *plan, bool only_tell)
 {
     static const struct {
@@ -308,17 +319,17 @@ static void print_changes(const struct output_plan *plan, bool only_tell)
     } words[] = {[OUTPUT_CREATED] = {"created", "would create"},
                  [OUTPUT_REPLACED] = {"changed", "would change"},
                  [OUTPUT_REMOVED] = {"removed", "would remove"},
+                 [OUTPUT_LEFT] = {NULL, "would remove"},
+                 [OUTPUT_CLEANED] = {NULL, NULL},
                  [OUTPUT_SAME] = {NULL, NULL},
                  [OUTPUT_FOREIGN] = {NULL, NULL}};
 
     for (size_t i = 0; i < plan->count; i++) {
         enum output_change change = plan->step[i].change;
+        const char *word = only_tell ? words[change].plan : words[change].done;
 
-        if (!words[change].done)
-            continue;
-        fprintf(stderr, PROGRAM ": %s ", only_tell ? words[change].plan : words[change].done);
-        print_path(plan->dir, plan->step[i].name);
-        putc('\n', stderr);
+        if (word)
+            print_change(plan, word, plan->step[i].name);
     }
 }
 
@@ -335,6 +346,19 @@ static int write_plan(struct output_plan *plan)
         return fail_in_folder(plan->dir, plan->failed);
     print_changes(plan, false);
     return EXIT_CONVERTED;
+}
+
+// Removes the lists that nobody goes by any more. Returns an exit status.
+static int clean(struct output_plan *plan, bool all)
+{
+    int status = EXIT_CONVERTED;
+
+    if (output_clean(plan, all) < 0)
+        status = fail_in_folder(plan->dir, plan->failed);
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->step[i].change == OUTPUT_CLEANED)
+            print_change(plan, "removed", plan->step[i].name);
+    return status;
 }
 
 // Writes the files, after the log for those who will run by them at once. Returns an exit status.
@@ -434,27 +458,29 @@ static void hold_signals(sigset_t *mask)
     sigprocmask(SIG_BLOCK, &held, mask);
 }
 
-static bool is_xinetd_list(const char *name)
+static enum output_kind kind_for_xinetd(const char *name)
 {
-    return emit_is_list_name(EMIT_XINETD, name);
+    return emit_is_list_name(EMIT_XINETD, name) ? OUTPUT_NAMED : OUTPUT_NOT_OURS;
 }
 
-static bool is_inetd_list(const char *name)
+static enum output_kind kind_for_inetd(const char *name)
 {
-    return emit_is_list_name(EMIT_INETD, name);
+    return emit_is_list_name(EMIT_INETD, name) ? OUTPUT_NAMED : OUTPUT_NOT_OURS;
 }
 
-static bool is_unit_or_list(const char *name)
+static enum output_kind kind_for_systemd(const char *name)
 {
-    return emit_is_unit_name(name) || emit_is_list_name(EMIT_SYSTEMD, name);
+    if (emit_is_unit_name(name))
+        return OUTPUT_OURS;
+    return emit_is_list_name(EMIT_SYSTEMD, name) ? OUTPUT_NAMED : OUTPUT_NOT_OURS;
 }
 
 // Returns an exit status.
 static int plan_and_write(struct writing *writing)
 {
-    static bool (*const ours[])(const char *) = {[EMIT_XINETD] = is_xinetd_list,
-                                                 [EMIT_INETD] = is_inetd_list,
-                                                 [EMIT_SYSTEMD] = is_unit_or_list};
+    static enum output_kind (*const kinds[])(const char *) = {[EMIT_XINETD] = kind_for_xinetd,
+                                                              [EMIT_INETD] = kind_for_inetd,
+                                                              [EMIT_SYSTEMD] = kind_for_systemd};
     const struct job *job = writing->job;
     const char *dir = job->gen->output_dir;
     // Lists that nobody names any more do no harm in a folder that cannot be read.
@@ -463,7 +489,7 @@ static int plan_and_write(struct writing *writing)
     int status;
 
     if (output_plan(&writing->plan, dir, job->entries.file, job->entries.count,
-                    blind ? NULL : ours[job->settings.format]) < 0)
+                    blind ? NULL : kinds[job->settings.format]) < 0)
         return fail_in_folder(dir, writing->plan.failed);
     if (writing->plan.foreign > 0)
         return refuse_foreign(&writing->plan);
@@ -471,6 +497,9 @@ static int plan_and_write(struct writing *writing)
         return apply(writing);
     hold_signals(&mask);
     status = job->gen->apply ? apply(writing) : write_all(writing);
+    // Until the superserver has taken over what was written, relays start by the old lists.
+    if (status == EXIT_CONVERTED)
+        status = clean(&writing->plan, job->gen->apply);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     return status;
 }
@@ -615,8 +644,8 @@ static bool describe_services(struct launched *launched)
     return true;
 }
 
-// Puts compiled access lists into the launcher's folder. Those of before stay: relays may still run
-// by them. Returns 0, or -1 when it failed, which was reported.
+// Puts compiled access lists into the launcher's folder. Those of before stay until the reload has
+// succeeded: relays still run by them. Returns 0, or -1 when it failed, which was reported.
 static int write_lists(const struct job *job)
 {
     struct output_plan plan = {.count = 0};
@@ -630,6 +659,22 @@ static int write_lists(const struct job *job)
     }
     output_plan_free(&plan);
     return result;
+}
+
+// Removes the lists that CONFIG does not have.
+static void taken(void *context, struct launch_config *config)
+{
+    struct launched *launched =
+        (struct launched *)(void *)((char *)config - offsetof(struct launched, config));
+    const struct job *job = &launched->job;
+    struct output_plan plan = {.count = 0};
+
+    (void)context;
+    if (output_plan(&plan, job->lists_dir, job->entries.file, job->entries.lists, kind_for_xinetd) <
+            0 ||
+        output_clean(&plan, true) < 0)
+        fail_in_folder(job->lists_dir, plan.failed);
+    output_plan_free(&plan);
 }
 
 static struct launch_config *make(void *context, const char *log_path)
@@ -657,8 +702,12 @@ failed:
 
 static int run(struct gen *gen)
 {
-    struct launch_request request = {
-        .program = PROGRAM, .user = gen->user, .make = make, .discard = discard, .context = gen};
+    struct launch_request request = {.program = PROGRAM,
+                                     .user = gen->user,
+                                     .make = make,
+                                     .taken = taken,
+                                     .discard = discard,
+                                     .context = gen};
 
     switch (launch_run(&request)) {
     case LAUNCH_STOPPED:

@@ -28,20 +28,27 @@ rules() {
     printf '%s\n' "logfile $T/log" "$@" >rinetd.conf
 }
 
-# compiled NAME: the file of a compiled list.
+# compiled FORMAT [FOLDER]: the compiled list, where there is one.
 compiled() {
-    echo "$T/out/$1.acl"
+    local lists=("${2:-$T/out}"/rinetd.*."$1".acl)
+
+    [ "${#lists[@]}" = 1 ] && [ -f "${lists[0]}" ] && echo "${lists[0]}"
+}
+
+# lists [FOLDER]: how many compiled lists there are.
+lists() {
+    find "${1:-out}" -name '*.acl' | wc -l
 }
 
 # compile FILE: a compiled list of its patterns as $T/list.acl, which takes the place of any before
-# at once. It has more patterns than a command line gets.
+# at once.
 compile() {
     { blocklist 100; cat "$1"; } >all.txt
     printf '%s\n' 'deny @all.txt' '127.0.0.1 1 127.0.0.1 2' >compile.conf
     mkdir -p made
     "$GEN" -c compile.conf -f inetd -u "$(user_for_relay)" -o made 2>said ||
         { cat said && return 1; }
-    cp made/rinetd.global-deny.inetd.acl list.new
+    cp "$(compiled inetd made)" list.new
     mv list.new list.acl
 }
 
@@ -102,8 +109,8 @@ two_rules_hold() {
     two_rules "${ports[@]}"
     for mode in nowait wait; do
         generate xinetd -m "$mode"
-        [ "$(grep -c -- "--global-deny=@$(compiled rinetd.global-deny.xinetd) " out/rinetd)" = 2 ]
-        [ "$(find out -name '*.acl' | wc -l)" = 2 ]
+        [ "$(grep -cE -- "--global-deny=@$T/out/rinetd[.][0-9a-f]{16}[.]xinetd[.]acl " out/rinetd)" = 2 ]
+        [ "$(lists)" = 2 ]
         start_xinetd out/rinetd
         two_rules_hold "${ports[@]}"
         stop xinetd
@@ -163,7 +170,7 @@ in_units() {
 }
 
 @test "--apply of a list that has changed: it counts, and nothing is started anew" {
-    local port before
+    local port before list
 
     load systemd
     require systemctl
@@ -175,10 +182,12 @@ in_units() {
     blocklist 100 >block.txt
     inside "$GEN" -f systemd -c "$T/rinetd.conf" -o "$UNITS" -r "$RELAY" -u nobody --apply
     served --from=127.0.0.3 127.0.0.1 "$port"
+    list=$(inside find "$UNITS" -name '*.acl')
+    [ -n "$list" ]
     before=$(inside systemctl show -p MainPID,InvocationID "rinetd-tcp-127.0.0.1-$port.service")
     blocklist 100 127.0.0.3 >block.txt
     inside "$GEN" -f systemd -c "$T/rinetd.conf" -o "$UNITS" -r "$RELAY" -u nobody -n --apply 2>said
-    grep -q "would change $UNITS/rinetd-tcp-127.0.0.1-$port.deny.systemd.acl" said
+    grep -q "would change $list" said
     run ! grep -q 'would re' said
     inside "$GEN" -f systemd -c "$T/rinetd.conf" -o "$UNITS" -r "$RELAY" -u nobody --apply 2>said
     run ! grep -Eq 'restarted|systemd has read' said
@@ -187,8 +196,11 @@ in_units() {
     [ "$before" = "$(inside systemctl show -p MainPID,InvocationID \
         "rinetd-tcp-127.0.0.1-$port.service")" ]
     echo "127.0.0.1 $port 127.0.0.1 $(port_of target)" >rinetd.conf
+    inside "$GEN" -f systemd -c "$T/rinetd.conf" -o "$UNITS" -r "$RELAY" -u nobody -n --apply 2>said
+    grep -q "would remove $list" said
     inside "$GEN" -f systemd -c "$T/rinetd.conf" -o "$UNITS" -r "$RELAY" -u nobody --apply 2>said
-    grep -q "removed $UNITS/rinetd-tcp-127.0.0.1-$port.deny.systemd.acl" said
+    grep -q "removed $list" said
+    run ! inside test -e "$list"
     served --from=127.0.0.3 127.0.0.1 "$port"
 }
 
@@ -202,9 +214,7 @@ in_units() {
     run -0 "$T/rinetd-generator" "$T/units" "$T/early" "$T/late"
     rm /etc/rinetd-block.txt /dev/kmsg
     [ -z "$output" ]
-    [ -s units/rinetd.global-deny.systemd.acl ]
-    grep -qF -- "--global-deny=@$T/units/rinetd.global-deny.systemd.acl" \
-        units/rinetd-tcp-127.0.0.1-80.service
+    grep -qF -- "--global-deny=@$(compiled systemd "$T/units")" units/rinetd-tcp-127.0.0.1-80.service
 }
 
 # Standard input becomes the configuration of the system that runs, by its generator.
@@ -261,7 +271,7 @@ reconfigure() {
 }
 
 @test "--run: its lists come and go with its private folder" {
-    local port lists
+    local port before
 
     require xinetd
     hello
@@ -272,8 +282,8 @@ reconfigure() {
     blocklist 5000 127.0.0.3 >block.txt
     TMPDIR=$T/tmp start gen "$GEN" --run -c rinetd.conf -r "$RELAY" -u "$(user_for_relay)"
     wait_for or_over gen grep -q listening gen.err
-    lists=(tmp/*/*.acl)
-    [ -s "${lists[0]}" ]
+    before=$(echo tmp/*/*.acl)
+    [ -s "$before" ]
     refused_silently --from=127.0.0.3 127.0.0.1 "$port"
     served --from=127.0.0.4 127.0.0.1 "$port"
     blocklist 5000 127.0.0.4 >block.txt
@@ -281,6 +291,22 @@ reconfigure() {
     wait_for or_over gen grep -q reloaded: gen.err
     refused_silently --from=127.0.0.4 127.0.0.1 "$port"
     served --from=127.0.0.3 127.0.0.1 "$port"
+    # What cannot be loaded takes nothing away; what can, what is not needed any more.
+    cp rinetd.conf good.conf
+    echo 'deny x' >>rinetd.conf
+    kill -HUP "$(cat gen.pid)"
+    wait_for or_over gen grep -q 'nothing reloaded' gen.err
+    refused_silently --from=127.0.0.4 127.0.0.1 "$port"
+    served --from=127.0.0.3 127.0.0.1 "$port"
+    sed 's/^deny .*/deny @other.txt/' good.conf >rinetd.conf
+    blocklist 3 127.0.0.4 >other.txt
+    : >gen.err
+    kill -HUP "$(cat gen.pid)"
+    wait_for or_over gen grep -q reloaded: gen.err
+    refused_silently --from=127.0.0.4 127.0.0.1 "$port"
+    served --from=127.0.0.3 127.0.0.1 "$port"
+    [ "$(lists tmp)" = 1 ]
+    [ ! -e "$before" ]
     stop gen
     [ -z "$(ls tmp)" ]
 }
@@ -292,7 +318,7 @@ reconfigure() {
     blocklist 1000000 127.0.0.3 >block.txt
     rules 'deny @block.txt' '127.0.0.1 1 127.0.0.1 2'
     generate inetd
-    list=$(compiled rinetd.global-deny.inetd)
+    list=$(compiled inetd)
     once --deny="@$list"
     is_kept_out 127.0.0.3
     once --deny="@$list"
@@ -429,39 +455,138 @@ refuses_all() {
     served --from=127.0.0.4 127.0.0.1 "$(port_of relay)"
 }
 
-@test "-o: one file a list, the same bytes each time, gone with its last pattern" {
+@test "-o: one file a list, whoever names it, and the same bytes each time" {
     local before
 
     blocklist 100 >block.txt
     rules 'deny @block.txt' '127.0.0.1 1 127.0.0.1 2' 'allow @block.txt' '127.0.0.1 3 127.0.0.1 4' \
-        'deny @./block.txt'
+        'deny @./block.txt' '127.0.0.1 5 127.0.0.1 6' 'deny @block.txt' 'deny 10.*'
     generate xinetd
-    grep -q "created out/rinetd.global-deny.xinetd.acl" said
-    [ "$(cd out && echo *)" = 'rinetd rinetd-tcp-127.0.0.1-1.allow.xinetd.acl rinetd-tcp-127.0.0.1-3.deny.xinetd.acl rinetd.global-deny.xinetd.acl' ]
+    [ "$(lists)" = 2 ]
+    grep -qE 'created out/rinetd[.][0-9a-f]{16}[.]xinetd[.]acl$' said
+    [ "$(grep -oE 'rinetd[.][0-9a-f]{16}' out/rinetd | sort | uniq -c | awk '{ print $1 }' | sort -n | xargs)" = '1 5' ]
     [ "$(stat -c %a out/*.acl | sort -u)" = 644 ]
-    head -n 1 out/rinetd.global-deny.xinetd.acl | grep -aq '^# Made by rinetd-gen: '
+    head -qn 1 out/*.acl | grep -aq '^# Made by rinetd-gen: '
     before=$(cd out && stat -c '%n %i %Y' ./*)
     generate xinetd
     [ "$before" = "$(cd out && stat -c '%n %i %Y' ./*)" ]
-    run ! grep -q 'rinetd-gen: c' said
+    run ! grep -q 'rinetd-gen: [cr]' said
+}
+
+@test "-o: a list that no rule needs outlives by one run those who may still need it" {
+    local before
+
+    blocklist 100 >block.txt
+    rules 'deny @block.txt' '127.0.0.1 1 127.0.0.1 2'
+    generate xinetd
+    before=$(compiled xinetd)
     # Another format's are not this one's to remove, and what only looks like one is nobody's.
     generate systemd
-    echo mine >out/rinetd-tcp-127.0.0.1-9.deny.xinetd.acl
-    blocklist 3 >block.txt
+    echo mine >out/rinetd.0123456789abcdef.xinetd.acl
+    truncate -s 1G out/rinetd.0123456789abcdef.inetd.acl out/rinetd.0123456789abcde0.xinetd.acl
+    sed -i '/^deny/d' rinetd.conf
     generate xinetd
-    [ "$(cd out && echo *.acl)" = 'rinetd-tcp-127.0.0.1-1.allow.systemd.acl rinetd-tcp-127.0.0.1-3.deny.systemd.acl rinetd-tcp-127.0.0.1-9.deny.xinetd.acl rinetd.global-deny.systemd.acl' ]
-    grep -q "removed out/rinetd.global-deny.xinetd.acl" said
-    grep -qF -- '--global-deny=1.0.0.0/28,1.0.1.0/28,1.0.2.0/28 ' out/rinetd
+    run ! grep -q removed said
+    [ -s "$before" ]
+    generate xinetd
+    grep -q "removed out/${before##*/}" said
+    [ ! -e "$before" ]
+    [ "$(lists)" = 4 ]
+}
+
+@test "-o: a list from a file stays in a file, however few patterns it has" {
+    blocklist 100 >block.txt
+    rules 'deny @block.txt' '127.0.0.1 1 127.0.0.1 2'
+    generate xinetd
+    cp out/rinetd before
+    : >block.txt
+    generate xinetd
+    grep -q 'warning: found no pattern in "block.txt"' said
+    cmp out/rinetd before
+    [ "$(lists)" = 1 ]
+    hello
+    once --deny="@$(compiled xinetd)"
+    gets_in 127.0.0.3
+    echo 127.0.0.3 >block.txt
+    generate xinetd
+    cmp out/rinetd before
+    once --deny="@$(compiled xinetd)"
+    is_kept_out 127.0.0.3
+    sed -i 's/^deny .*/deny 127.0.0.3/' rinetd.conf
+    generate xinetd
+    grep -q -- '--global-deny=127.0.0.3 ' out/rinetd
+}
+
+# Neither the rules of before, nor those of now, nor both in part let 127.0.0.3 in.
+@test "whoever old rules and new ones refuse gets in at no time" {
+    local port
+
+    require xinetd
+    hello
+    port=$(free_ports)
+    blocklist 100 127.0.0.3 >block.txt
+    blocklist 100 127.0.0.9 >other.txt
+    rules "127.0.0.1 $port 127.0.0.1 $(port_of target)" 'deny @block.txt'
+    generate xinetd
+    start_xinetd out/rinetd
+    refused_silently --from=127.0.0.3 127.0.0.1 "$port"
+    rules 'deny @block.txt' "127.0.0.1 $port 127.0.0.1 $(port_of target)" 'deny @other.txt'
+    generate xinetd
+    refused_silently --from=127.0.0.3 127.0.0.1 "$port"
+    served --from=127.0.0.4 127.0.0.1 "$port"
+    reload_xinetd
+    wait_for refused_silently --from=127.0.0.9 127.0.0.1 "$port"
+    refused_silently --from=127.0.0.3 127.0.0.1 "$port"
+    served --from=127.0.0.4 127.0.0.1 "$port"
+    # Their lists are there for one change without a reload, and let nobody in after two.
+    rules "127.0.0.1 $port 127.0.0.1 $(port_of target)" 'deny 127.0.0.3'
+    generate xinetd
+    refused_silently --from=127.0.0.3 127.0.0.1 "$port"
+    served --from=127.0.0.4 127.0.0.1 "$port"
+    generate xinetd
+    refused_silently --from=127.0.0.3 127.0.0.1 "$port"
+    refused_silently --from=127.0.0.4 127.0.0.1 "$port"
+    reload_xinetd
+    wait_for served --from=127.0.0.4 127.0.0.1 "$port"
+    refused_silently --from=127.0.0.3 127.0.0.1 "$port"
+}
+
+@test "a folder that a line cannot name, or has no room for" {
+    local long
+
+    long=$T/$(printf 'd%.0s' {1..250})/$(printf 'e%.0s' {1..250})/$(printf 'f%.0s' {1..250})/$(printf 'g%.0s' {1..250})
+    mkdir -p 'a folder' "$long"
+    rules '127.0.0.1 1 127.0.0.1 2'
+    for i in {1..40}; do echo "deny 10.0.0.$i"; done >>rinetd.conf
+    for dir in 'a folder' "$long"; do
+        "$GEN" -c rinetd.conf -f inetd -r "$RELAY" -u "$(user_for_relay)" -o "$dir"
+        grep -q -- '--deny=10.0.0.1,' "$dir/rinetd.inetd"
+        [ "$(lists "$dir")" = 0 ]
+    done
+    echo 10.0.0.1 >block.txt
+    rules 'deny @block.txt' '127.0.0.1 1 127.0.0.1 2' '127.0.0.1 3 127.0.0.1 4'
+    run -1 "$GEN" -c rinetd.conf -f inetd -r "$RELAY" -u "$(user_for_relay)" -o 'a folder'
+    [[ ${lines[0]} == 'rinetd-gen: error: unable to have access lists in the folder "'*': inetd cannot pass on a name with a blank or a control byte' ]]
+    [ "${#lines[@]}" = 1 ]
+    run -1 "$GEN" -c rinetd.conf -f inetd -r "$RELAY" -u "$(user_for_relay)" -o "$long"
+    [[ ${lines[0]} == 'rinetd-gen: error: unable to have access lists in the folder "'*': with its name a line would have '*' bytes too many' ]]
+    [ "${#lines[@]}" = 1 ]
+    "$GEN" -c rinetd.conf -f systemd -r "$RELAY" -u "$(user_for_relay)" -o 'a folder'
+    [ "$(lists 'a folder')" = 1 ]
 }
 
 @test "-o never takes the place of a file that is not its own" {
+    local list
+
     blocklist 100 >block.txt
     rules 'deny @block.txt' '127.0.0.1 1 127.0.0.1 2'
-    mkdir out
-    echo mine >out/rinetd.global-deny.xinetd.acl
+    generate xinetd
+    list=$(compiled xinetd)
+    rm out/rinetd
+    echo mine >"$list"
     run -3 "$GEN" -c rinetd.conf -r "$RELAY" -u "$(user_for_relay)" -o out
     [[ $output == *'did not make what is there'* ]]
-    [ "$(cat out/rinetd.global-deny.xinetd.acl)" = mine ]
+    [ "$(cat "$list")" = mine ]
     [ ! -e out/rinetd ]
 }
 

@@ -180,7 +180,7 @@ static void check_port(const struct files *files, const struct conf_port *port)
 // A list of which TEXT is the patterns, one a line.
 static void check_list(const struct conf_list *list, const char *text)
 {
-    size_t patterns = 1;
+    size_t patterns = *text != '\0';
 
     MUST(text == list->text && !list->bad);
     for (const char *p = text; *p; p++)
@@ -194,7 +194,7 @@ static void check_access(const struct files *files, const struct conf_access *ac
 {
     for (size_t i = 0; i < access->count; i++) {
         check_place(files, &access->place[i]);
-        MUST(acl_patterns_valid(access->text[i]));
+        MUST(acl_patterns_valid(access->text[i]) || (access->list[i] && !access->text[i][0]));
         if (access->list[i])
             check_list(access->list[i], access->text[i]);
         else

@@ -367,6 +367,49 @@ static void test_many_globs(void)
     free(file.bytes);
 }
 
+// Of globs that take many ranges each, and more of them than a list gets ranges for.
+static void test_wide_globs(void)
+{
+    struct text text = {.size = 0}, file;
+    unsigned wrong = 0;
+
+    for (unsigned i = 0; i < 5000; i++) {
+        char word[64];
+
+        snprintf(word, sizeof word, "%s%u.%u.*.%u", i ? "," : "", 1 + i / 256, i % 256, i % 200);
+        text_append_string(&text, word);
+    }
+    file = compile(text.bytes);
+    for (unsigned i = 0; i < 2000; i++) {
+        unsigned n = random_below(5000), last = n % 200 + random_below(2);
+        struct acl_client client;
+        const char *reason;
+        char word[64];
+
+        snprintf(word, sizeof word, "%u.%u.%u.%u", 1 + n / 256, n % 256, random_below(256), last);
+        client = client_at(word, false);
+        wrong += ask(&client, &reason) != (last == n % 200);
+    }
+    test_ok(wrong == 0, "5000 globs in the third number, in %zu blocks", file.size / LIST_BLOCK);
+    test_ok(file.size / LIST_BLOCK > 2000 && file.size / LIST_BLOCK < 2200,
+            "most become ranges, and the rest stay texts");
+    free(text.bytes);
+    free(file.bytes);
+    text = compile("10.1.*.5");
+    test_ok(text.size == 2 * LIST_BLOCK, "one such glob is 256 ranges, and no text");
+    free(text.bytes);
+}
+
+static void test_no_pattern(void)
+{
+    struct text file = compile("");
+    struct acl_client client = client_at("10.1.1.1", false);
+    const char *reason = "";
+
+    test_ok(file.size == LIST_BLOCK && ask(&client, &reason) == 0, "a list without a pattern");
+    free(file.bytes);
+}
+
 static void test_same_bytes(void)
 {
     struct text a = compile("10.0.0.0/9,2001:db8::/32,*.5,10.128.0.0/9,*.6"),
@@ -539,6 +582,27 @@ static void test_order(void)
     free(file.bytes);
 }
 
+// A block that begins beyond what the level above says, with a checksum that is right.
+static void test_led_astray(void)
+{
+    struct text file = compile("10.0.0.0/8,12.0.0.0/8");
+    struct acl_client client = client_at("10.1.1.1", false);
+    uint8_t *block = (uint8_t *)file.bytes + LIST_BLOCK;
+    const char *reason = "";
+    uint64_t digest = 0, sum;
+
+    for (size_t i = 0; i < 8; i++)
+        digest = digest << 8 | (uint8_t)file.bytes[LIST_AT_DIGEST + i];
+    block[LIST_AT_ENTRIES] = 11;
+    block[LIST_AT_ENTRIES + 4] = 11;
+    sum = list_sum(block, list_seed(digest, 1));
+    for (size_t i = 0; i < 8; i++)
+        block[LIST_AT_SUM + i] = (uint8_t)(sum >> 8 * (7 - i));
+    store(file.bytes, file.size);
+    test_ok(ask(&client, &reason) < 0, "a block that begins later than its root says: %s", reason);
+    free(file.bytes);
+}
+
 static void test_unreadable(void)
 {
     struct acl_client client = client_at("10.1.1.1", false);
@@ -614,11 +678,14 @@ int main(void)
     test_deep(true, 130);
     test_deep(true, 40000);
     test_many_globs();
+    test_wide_globs();
+    test_no_pattern();
     test_same_bytes();
     test_damage();
     test_mixed();
     test_headers();
     test_order();
+    test_led_astray();
     test_unreadable();
     test_acl();
     close(memory_file);

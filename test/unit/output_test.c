@@ -21,9 +21,13 @@
 #define NEW   OUTPUT_MARK "\nnew\n"
 #define OTHER "somebody else's\n"
 
-static bool is_ours(const char *name)
+static enum output_kind kind_of(const char *name)
 {
-    return fnmatch("ours-*.socket", name, 0) == 0 || fnmatch("ours-*.service", name, 0) == 0;
+    if (fnmatch("ours-*.acl", name, 0) == 0)
+        return OUTPUT_NAMED;
+    return fnmatch("ours-*.socket", name, 0) == 0 || fnmatch("ours-*.service", name, 0) == 0
+               ? OUTPUT_OURS
+               : OUTPUT_NOT_OURS;
 }
 
 static char folder[4096];
@@ -142,7 +146,7 @@ static void test_plan(void)
     struct stat status;
 
     put_all();
-    test_ok(output_plan(&plan, folder, files, 3, is_ours) == 0, "plan: made");
+    test_ok(output_plan(&plan, folder, files, 3, kind_of) == 0, "plan: made");
     test_ok(change_of(&plan, "ours-same.socket") == OUTPUT_SAME, "plan: the same");
     test_ok(change_of(&plan, "ours-old.socket") == OUTPUT_REPLACED, "plan: another text");
     test_ok(change_of(&plan, "ours-new.socket") == OUTPUT_CREATED, "plan: a new one");
@@ -177,7 +181,7 @@ static void test_foreign(void)
         const struct output_file files[] = {file(names[i], NEW), file("ours-new.socket", NEW)};
         struct output_plan plan = {.count = 0};
 
-        test_ok(output_plan(&plan, folder, files, 2, is_ours) == 0 && plan.foreign == 1 &&
+        test_ok(output_plan(&plan, folder, files, 2, kind_of) == 0 && plan.foreign == 1 &&
                     change_of(&plan, names[i]) == OUTPUT_FOREIGN,
                 "foreign: %s", names[i]);
         output_plan_free(&plan);
@@ -191,10 +195,10 @@ static void test_what_fails(void)
     char moved[8192];
 
     put_all();
-    test_ok(output_plan(&plan, "/no/such/folder", files, 2, is_ours) == -1 && errno == ENOENT,
+    test_ok(output_plan(&plan, "/no/such/folder", files, 2, kind_of) == -1 && errno == ENOENT,
             "failure: no folder");
     output_plan_free(&plan);
-    output_plan(&plan, folder, files, 2, is_ours);
+    output_plan(&plan, folder, files, 2, kind_of);
     // A folder in the place of the second file, once the first one has been replaced.
     mkdir(in_folder("ours-new.socket"), 0755);
     test_ok(output_commit(&plan) == -1 && errno == EISDIR && plan.failed &&
@@ -203,7 +207,7 @@ static void test_what_fails(void)
     rmdir(in_folder("ours-new.socket"));
     test_ok(is_as_put(), "failure: what was done is undone");
     output_plan_free(&plan);
-    output_plan(&plan, folder, files, 2, is_ours);
+    output_plan(&plan, folder, files, 2, kind_of);
     snprintf(moved, sizeof moved, "%s.moved", folder);
     if (rename(folder, moved) < 0)
         perror(moved);
@@ -230,7 +234,7 @@ static void test_no_room(void)
         files[i] = file(names[i], i == 5 ? big : NEW);
     }
     files[0].name = "ours-old.socket";
-    output_plan(&plan, folder, files, 10, is_ours);
+    output_plan(&plan, folder, files, 10, kind_of);
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &limit);
     small.rlim_max = limit.rlim_max;
@@ -290,6 +294,67 @@ static void test_lock(void)
     test_ok(output_lock(&plan, "/no/such/folder", 0) == 0 && !plan.locked, "lock: no folder");
 }
 
+// Makes a file that begins with TEXT and has SIZE bytes, most of them on no disk.
+static void put_large(const char *name, const char *text, off_t size)
+{
+    put(name, text, 0644);
+    if (truncate(in_folder(name), size) < 0)
+        perror(name);
+}
+
+static void test_named(void)
+{
+    const struct output_file files[] = {file("ours-new.acl", NEW), file("ours-one.socket", NEW)};
+    struct output_plan plan = {.count = 0};
+
+    fresh_folder();
+    put("ours-one.socket", OUTPUT_MARK "\nby ours-old.acl\n", 0644);
+    put("ours-old.acl", OLD, 0644);
+    put("ours-older.acl", OLD, 0644);
+    put("ours-foreign.acl", OTHER, 0644);
+    test_ok(output_plan(&plan, folder, files, 2, kind_of) == 0 && plan.count == 4 &&
+                change_of(&plan, "ours-old.acl") == OUTPUT_LEFT &&
+                change_of(&plan, "ours-older.acl") == OUTPUT_LEFT,
+            "named: what is to go");
+    test_ok(output_commit(&plan) == 0 && holds("ours-old.acl", OLD) && holds("ours-older.acl", OLD),
+            "named: it outlives what may name it");
+    test_ok(output_clean(&plan, false) == 0 && holds("ours-old.acl", OLD) &&
+                holds("ours-older.acl", NULL) && holds("ours-foreign.acl", OTHER),
+            "named: what was replaced named one of them");
+    output_plan_free(&plan);
+    test_ok(output_plan(&plan, folder, files, 2, kind_of) == 0 && output_commit(&plan) == 0 &&
+                output_clean(&plan, false) == 0 && holds("ours-old.acl", NULL),
+            "named: and is gone with the next run");
+    output_plan_free(&plan);
+    put("ours-one.socket", OUTPUT_MARK "\nby ours-old.acl\n", 0644);
+    put("ours-old.acl", OLD, 0644);
+    test_ok(output_plan(&plan, folder, files, 2, kind_of) == 0 && output_commit(&plan) == 0 &&
+                output_clean(&plan, true) == 0 && holds("ours-old.acl", NULL) &&
+                change_of(&plan, "ours-old.acl") == OUTPUT_CLEANED,
+            "named: or once nobody goes by it");
+    output_plan_free(&plan);
+}
+
+// Larger than any that is read whole.
+static void test_large(void)
+{
+    const struct output_file files[] = {file("ours-large.socket", NEW)};
+    struct output_plan plan = {.count = 0};
+
+    fresh_folder();
+    put_large("ours-foreign.acl", OTHER, (off_t)1 << 30);
+    put_large("ours-left.acl", OLD, (off_t)1 << 30);
+    put_large("ours-large.socket", OTHER, (off_t)1 << 30);
+    test_ok(output_plan(&plan, folder, NULL, 0, kind_of) == 0 && plan.count == 1 &&
+                output_commit(&plan) == 0 && output_clean(&plan, false) == 0 &&
+                holds("ours-left.acl", NULL) && files_in_folder() == 2,
+            "large: one that is left");
+    output_plan_free(&plan);
+    test_ok(output_plan(&plan, folder, files, 1, kind_of) == 0 && plan.foreign == 1,
+            "large: somebody else's");
+    output_plan_free(&plan);
+}
+
 int main(void)
 {
     test_plan();
@@ -298,6 +363,8 @@ int main(void)
     test_no_room();
     test_stale();
     test_lock();
+    test_named();
+    test_large();
     fresh_folder();
     rmdir(folder);
     return test_end();
