@@ -1509,16 +1509,13 @@ static void parse_list(struct parser *parser, const struct conf_source *source,
                     listing.bad_lines - LIST_ERRORS - 1);
 }
 
-// The list that has the text IDENTITY, or was found at PATH; NULL where there is none.
-static struct conf_list *find_list(const struct conf *conf, const char *path, const char *identity)
+// The list that was found at PATH, or NULL. Another name of the same file is another list: what
+// they name may not be the same the next time.
+static struct conf_list *find_list(const struct conf *conf, const char *path)
 {
-    for (size_t i = 0; i < conf->list_count; i++) {
-        struct conf_list *list = conf->lists[i];
-
-        if ((path && strcmp(list->path, path) == 0) ||
-            (identity && list->identity && strcmp(list->identity, identity) == 0))
-            return list;
-    }
+    for (size_t i = 0; i < conf->list_count; i++)
+        if (strcmp(conf->lists[i]->path, path) == 0)
+            return conf->lists[i];
     return NULL;
 }
 
@@ -1530,7 +1527,6 @@ static struct conf_list *add_list(struct parser *parser, const char *path,
     struct conf_list **lists =
         grow(conf, conf->lists, conf->list_count, &conf->list_capacity, sizeof(*lists));
     struct conf_list *list = lists ? calloc(1, sizeof *list) : NULL;
-    const char *identity = source->identity;
 
     if (lists)
         conf->lists = lists;
@@ -1541,8 +1537,6 @@ static struct conf_list *add_list(struct parser *parser, const char *path,
     lists[conf->list_count++] = list;
     list->path = path;
     list->file = file_name(conf, source->name);
-    if (identity)
-        list->identity = keep(conf, (struct span){identity, identity + strlen(identity)});
     parse_list(parser, source, list);
     return list;
 }
@@ -1554,7 +1548,7 @@ static const struct conf_list *open_list(struct line *line, struct span name)
     struct parser *parser = line->parser;
     struct conf *conf = parser->conf;
     const char *path = path_beside(conf, name, line->input->source->name), *error = NULL;
-    struct conf_list *list = find_list(conf, path, NULL);
+    struct conf_list *list = find_list(conf, path);
     struct conf_sources found = {0};
 
     if (list)
@@ -1572,9 +1566,7 @@ static const struct conf_list *open_list(struct line *line, struct span name)
         return NULL;
     }
     if (found.count == 1 && found.source[0].bytes) {
-        list = find_list(conf, NULL, found.source[0].identity);
-        if (!list)
-            list = add_list(parser, path, &found.source[0]);
+        list = add_list(parser, path, &found.source[0]);
     } else {
         line_error(line, name.at, "unable to read %s: %s", quote(conf, name),
                    found.count == 1 && found.source[0].error ? found.source[0].error

@@ -27,12 +27,12 @@ struct conf_message {
     char *text; // printable: bytes of the configuration in it are escaped
 };
 
-// A file of patterns, which access lines name with a '@' before it; one for all that name it.
+// A file of patterns, which access lines name with a '@' before it; one for all that name it so.
 struct conf_list {
     const char *file; // for messages
-    const char *path, *identity;
-    char *text;     // all patterns as acl.h wants them, with commas between them
-    unsigned *line; // of each pattern
+    const char *path; // as the access lines name it, beside the file that they stand in
+    char *text;       // all patterns as acl.h wants them, with commas between them
+    unsigned *line;   // of each pattern
     size_t count, capacity;
     bool bad; // a line of it is in error
 };

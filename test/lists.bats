@@ -460,7 +460,7 @@ refuses_all() {
 
     blocklist 100 >block.txt
     rules 'deny @block.txt' '127.0.0.1 1 127.0.0.1 2' 'allow @block.txt' '127.0.0.1 3 127.0.0.1 4' \
-        'deny @./block.txt' '127.0.0.1 5 127.0.0.1 6' 'deny @block.txt' 'deny 10.*'
+        'deny @block.txt' '127.0.0.1 5 127.0.0.1 6' 'deny @block.txt' 'deny 10.*'
     generate xinetd
     [ "$(lists)" = 2 ]
     grep -qE 'created out/rinetd[.][0-9a-f]{16}[.]xinetd[.]acl$' said
@@ -549,6 +549,28 @@ refuses_all() {
     reload_xinetd
     wait_for served --from=127.0.0.4 127.0.0.1 "$port"
     refused_silently --from=127.0.0.3 127.0.0.1 "$port"
+}
+
+@test "two names of one file are two lists, which may part" {
+    local ports
+
+    require xinetd
+    hello
+    mapfile -t ports < <(free_ports 2)
+    blocklist 100 127.0.0.3 >common.txt
+    ln -s common.txt web.txt
+    rules "127.0.0.1 ${ports[0]} 127.0.0.1 $(port_of target)" 'deny @common.txt' \
+        "127.0.0.1 ${ports[1]} 127.0.0.1 $(port_of target)" 'deny @web.txt'
+    generate xinetd
+    [ "$(lists)" = 2 ]
+    start_xinetd out/rinetd
+    refused_silently --from=127.0.0.3 127.0.0.1 "${ports[1]}"
+    cp common.txt own.txt
+    mv own.txt web.txt
+    blocklist 100 >common.txt
+    generate xinetd
+    served --from=127.0.0.3 127.0.0.1 "${ports[0]}"
+    refused_silently --from=127.0.0.3 127.0.0.1 "${ports[1]}"
 }
 
 @test "a folder that a line cannot name, or has no room for" {
