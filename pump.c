@@ -181,7 +181,7 @@ static struct msghdr *extent_of(struct flow *flow, size_t start, size_t end, str
     }
     if (start < end) {
         *part =
-            (struct iovec){.iov_base = flow->rest + start - FIRST_BYTES, .iov_len = end - start};
+            (struct iovec){.iov_base = flow->rest + (start - FIRST_BYTES), .iov_len = end - start};
         extent->message.msg_iovlen++;
     }
     return &extent->message;
