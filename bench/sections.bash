@@ -224,7 +224,7 @@ hold_slot() {
     hold_by "${PORT[$name]}"
     read -r line <&"$answers"
     settle "$name"
-    pause 0.1
+    pause "${hold_pause_s:-0.1}"
     memory_used
     memory_of "$name"
     [ -z "$line" ] || echo >&"$ask"
@@ -267,6 +267,7 @@ section_hold() {
 
 section_hold_after_bulk() {
     local hold_arguments=(--streams=100 --bytes=$((BULK_MIB * MIB / 32)))
+    local hold_pause_s=3 # what the flow of bulk needed may be given back only when that is clearly over
 
     hold hold-after-bulk "$HELD_ROUNDS" 100 direct nowait wait haproxy-splice
 }
