@@ -562,6 +562,19 @@ static void test_headers(void)
     free(file.bytes);
 }
 
+// Gives block 1 the checksum of what is in it now.
+static void seal(struct text *file)
+{
+    uint8_t *block = (uint8_t *)file->bytes + LIST_BLOCK;
+    uint64_t digest = 0, sum;
+
+    for (size_t i = 0; i < 8; i++)
+        digest = digest << 8 | (uint8_t)file->bytes[LIST_AT_DIGEST + i];
+    sum = list_sum(block, list_seed(digest, 1));
+    for (size_t i = 0; i < 8; i++)
+        block[LIST_AT_SUM + i] = (uint8_t)(sum >> 8 * (7 - i));
+}
+
 // A block in which ranges are not in order, with a checksum that is right.
 static void test_order(void)
 {
@@ -569,14 +582,9 @@ static void test_order(void)
     struct acl_client client = client_at("10.1.1.1", false);
     uint8_t *block = (uint8_t *)file.bytes + LIST_BLOCK;
     const char *reason = "";
-    uint64_t digest = 0, sum;
 
-    for (size_t i = 0; i < 8; i++)
-        digest = digest << 8 | (uint8_t)file.bytes[LIST_AT_DIGEST + i];
     block[LIST_AT_ENTRIES + 4] = 9; // the end of the first
-    sum = list_sum(block, list_seed(digest, 1));
-    for (size_t i = 0; i < 8; i++)
-        block[LIST_AT_SUM + i] = (uint8_t)(sum >> 8 * (7 - i));
+    seal(&file);
     store(file.bytes, file.size);
     test_ok(ask(&client, &reason) < 0, "a range that ends before it begins: %s", reason);
     free(file.bytes);
@@ -589,15 +597,10 @@ static void test_led_astray(void)
     struct acl_client client = client_at("10.1.1.1", false);
     uint8_t *block = (uint8_t *)file.bytes + LIST_BLOCK;
     const char *reason = "";
-    uint64_t digest = 0, sum;
 
-    for (size_t i = 0; i < 8; i++)
-        digest = digest << 8 | (uint8_t)file.bytes[LIST_AT_DIGEST + i];
     block[LIST_AT_ENTRIES] = 11;
     block[LIST_AT_ENTRIES + 4] = 11;
-    sum = list_sum(block, list_seed(digest, 1));
-    for (size_t i = 0; i < 8; i++)
-        block[LIST_AT_SUM + i] = (uint8_t)(sum >> 8 * (7 - i));
+    seal(&file);
     store(file.bytes, file.size);
     test_ok(ask(&client, &reason) < 0, "a block that begins later than its root says: %s", reason);
     free(file.bytes);
