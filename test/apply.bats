@@ -758,11 +758,10 @@ to_target() {
     inside test -L "${links}1.socket"
 }
 
-@test "apply: a hundred rules, a change of each and their end take seconds" {
+@test "apply: a hundred rules, a change of each and their end" {
     local ports
 
     mapfile -t ports < <(free_ports 100)
-    SECONDS=0
     apply "$(rules "${ports[@]}")"
     forwards "${ports[99]}"
     apply "$(rules "${ports[@]}")" 'deny 192.0.2.1'
@@ -770,6 +769,4 @@ to_target() {
     apply "$(rules "${ports[0]}")"
     forwards "${ports[0]}"
     is_refused "${ports[99]}"
-    echo "$SECONDS s"
-    [ "$SECONDS" -lt 60 ]
 }

@@ -51,7 +51,7 @@ require() {
     done
 }
 
-# wait_for COMMAND...: until it succeeds, for at most ${WAIT_S:-10} seconds.
+# wait_for COMMAND...: until it succeeds, for at most ${WAIT_S:-30} seconds.
 wait_for() {
     local end=$((SECONDS + ${WAIT_S:-10}))
 

@@ -104,7 +104,7 @@ struct crew {
     int status_fd;
 };
 
-static struct options options = {.deadline_ms = 20000};
+static struct options options = {.deadline_ms = 60000};
 static struct action actions[ACTIONS_MAX];
 static size_t action_count;
 static char doing[512] = "peer"; // for messages

@@ -59,7 +59,7 @@ first_ends_by() {
     wait_for is_gone "$pid"
     began=$(((${EPOCHREALTIME/./} - began) / 1000))
     echo "it took $began ms"
-    ((began < 1000))
+    ((began < 15000))
     wait_for has_ended "${idle[@]}"
     wait_for has_no_holder "$inode"
     listener_is_free "$port" "$inode"
@@ -168,7 +168,7 @@ logged_more() {
     wait_for is_gone "$pid"
     began=$(((${EPOCHREALTIME/./} - began) / 1000))
     echo "it took $began ms"
-    ((began >= 200 && began < 2000))
+    ((began >= 200 && began < 15000))
     wait_for is_gone "$worker"
     listener_is_free "$port" "$inode"
 }
@@ -205,15 +205,21 @@ logged_more() {
 
     hand_relay --linger=30
     greets
-    while ((SECONDS < end)); do
+    # On a machine that is slow or busy it takes longer until there are ten.
+    until ((SECONDS >= end && count >= 10)); do
+        ((SECONDS < end + 20))
         # shellcheck disable=SC2046
         kill -KILL $(workers) 2>/dev/null || true
         wait_for has_workers -ge 1
+        count=$(grep -c 'died of signal 9' said || true)
     done
-    count=$(grep -c 'died of signal 9' said)
     echo "$count died"
-    ((count >= 10 && count <= 100))
+    ((count <= 100))
     wait_for greets
+}
+
+one_is_over() {
+    ! is_running one || ! is_running two
 }
 
 @test "SIGTERM to a busy worker: its connection ends as one of a single relay" {
@@ -221,7 +227,7 @@ logged_more() {
 
     hand_relay
     hold one closed
-    hold two
+    hold two closed
     pid=$(busy_workers | head -n 1)
     [ "$(log_of log | wc -l)" = 2 ]
     kill "$pid"
@@ -229,7 +235,8 @@ logged_more() {
     wait_for logged_times done-local-closed 1
     touch one.go two.go
     # It was one of them
-    finished one || finished two
+    wait_for one_is_over
+    if is_running one; then finished two; else finished one; fi
     greets
     [ ! -s said ]
 }

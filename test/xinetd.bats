@@ -273,7 +273,7 @@ EOT
 
     mapfile -t ports < <(free_ports 2)
     forward "logfile $T/log" "127.0.0.1 ${ports[0]} 127.0.0.1 ${ports[1]}"
-    "$PEER" connect --deadline=2 127.0.0.1 "${ports[0]}" eof
+    "$PEER" connect --deadline=9 127.0.0.1 "${ports[0]}" eof
     log_is '127.0.0.1 0 0 local-connect-failed -'
 }
 
@@ -297,11 +297,11 @@ EOT
     mapfile -t ports < <(free_ports 4)
     forward "logfile $T/log" "127.0.0.1 ${ports[0]} half.test $to" \
         "127.0.0.1 ${ports[1]} flah.test $to" \
-        "127.0.0.1 ${ports[2]} mute.test $to [connect-timeout=3]" \
-        "127.0.0.1 ${ports[3]} etum.test $to [connect-timeout=3]"
+        "127.0.0.1 ${ports[2]} mute.test $to [connect-timeout=6]" \
+        "127.0.0.1 ${ports[3]} etum.test $to [connect-timeout=6]"
     # A silent one has its share of the time, and no more
     for to in 0 1 2 3; do
-        served --deadline=2.7 127.0.0.1 "${ports[to]}"
+        served --deadline=5.7 127.0.0.1 "${ports[to]}"
     done
     settled
     cut -f 9 log | tally_is '4 done-remote-closed' '4 opened'
