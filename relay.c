@@ -20,6 +20,7 @@
 #include "host.h"
 #include "list.h"
 #include "log.h"
+#include "mixed.h"
 #include "options.h"
 #include "pool.h"
 #include "pump.h"
@@ -51,6 +52,7 @@ struct relay {
     const struct acl *acl;
     const char *target_host;
     unsigned target_port;
+    bool to_datagrams;
     char listener_host[HOST_NAME_MAX_BYTES + 2];
     unsigned listener_port;
     union host_address local; // where the client came in
@@ -103,13 +105,15 @@ static int print_option(const struct option_row *row)
 
 static int print_help(void)
 {
-    int status = print("usage: " PROGRAM " [options] HOST PORT\n"
+    int status = print("usage: " PROGRAM " [options] HOST PORT[/tcp|/udp]\n"
                        "       " PROGRAM " [options] unix:/PATH\n"
                        "       " PROGRAM " --resolve\n"
                        "\n"
                        "Forwards the connection on standard input to the target; where standard "
                        "input is a\n"
-                       "listening socket, every connection that comes to it.\n"
+                       "listening or datagram socket, all clients that come to it. The target's "
+                       "protocol is\n"
+                       "that of the client unless it is given.\n"
                        "\n");
 
     for (int i = 0; i < OPTION_COUNT && status == EXIT_SERVED; i++)
@@ -320,12 +324,14 @@ FRAME static int reach_target(struct relay *relay, bool *clean)
         .port = relay->target_port,
         .src = relay->options->text[OPTION_SRC],
         .timeout_ms = relay->options->number[OPTION_CONNECT_TIMEOUT] * 1000,
-        .listener = relay->local,
+        .datagram = relay->to_datagrams,
         .mask = relay->mask,
         .stop = relay->stop,
     };
     int target;
 
+    if (!relay->to_datagrams)
+        request.listener = relay->local;
     if (host_address(relay->listener_host, 0, &listener) > 0 && host_is_wildcard(&listener)) {
         request.serves_all_ipv6 = listener.any.sa_family == AF_INET6;
         request.serves_all_ipv4 = !request.serves_all_ipv6 || !is_ipv6_only();
@@ -374,17 +380,21 @@ static bool receive_client(struct relay *relay)
 static void relay_bytes(struct relay *relay, int target)
 {
     int keepalive = relay->options->number[OPTION_KEEPALIVE] != 0;
+    struct pump_request request = {.client = 0,
+                                   .target = target,
+                                   .buffers = &relay_memory.buffers,
+                                   .idle_ms = relay->options->number[OPTION_TIMEOUT] * 1000,
+                                   .mask = relay->mask,
+                                   .stop = relay->stop};
     struct pump_result result;
 
     tune(0, keepalive);
-    tune(target, keepalive);
-    pump(&(struct pump_request){.client = 0,
-                                .target = target,
-                                .buffers = &relay_memory.buffers,
-                                .idle_ms = relay->options->number[OPTION_TIMEOUT] * 1000,
-                                .mask = relay->mask,
-                                .stop = relay->stop},
-         &result);
+    if (relay->to_datagrams) {
+        mixed(&request, &result);
+    } else {
+        tune(target, keepalive);
+        pump(&request, &result);
+    }
     // The client knows of the end, and may come again sooner than the log is done.
     pool_forget_client();
     relay->record.from_client = result.from_client;
@@ -405,6 +415,7 @@ static int serve(const struct arguments *arguments, const sigset_t *mask,
     relay.acl = &arguments->acl;
     relay.target_host = arguments->target_host;
     relay.target_port = arguments->target_port;
+    relay.to_datagrams = arguments->target_protocol == ARGUMENTS_UDP;
     relay.mask = mask;
     relay.stop = stop;
     if (receive_client(&relay)) {
