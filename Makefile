@@ -192,11 +192,11 @@ $(O)/test/fuzz/%_replay: $(O)/obj/test/fuzz/fuzz_%.o $(O)/obj/test/fuzz/replay.o
 
 $(foreach f,$(FUZZERS),$(eval $(O)/test/fuzz/$(f)_replay: $(call unit_objs,$(FUZZ_$(f)))))
 
-$(O)/peer: $(O)/obj/test/peer.o
+$(O)/peer $(O)/datagram: $(O)/%: $(O)/obj/test/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
 
-test-programs: all $(O)/peer $(UNIT_BINS) $(REPLAYS) bench-tools
+test-programs: all $(O)/peer $(O)/datagram $(UNIT_BINS) $(REPLAYS) bench-tools
 
 check: test-programs
 	$(Q)BUILD='$(abspath $(O))' test/run $(TESTS)
