@@ -832,10 +832,10 @@ static int serve(struct udp *udp)
         udp->now = clock_ms();
         if (count > 0 && serve_events(udp, events, count) < 0)
             return -1;
-        end_overdue(udp);
         if (is_anybody_there(udp))
             udp->quiet_ms = udp->now;
-        else if (udp->now - udp->quiet_ms >= udp->request->linger_ms)
+        end_overdue(udp);
+        if (!is_anybody_there(udp) && udp->now - udp->quiet_ms >= udp->request->linger_ms)
             break;
     }
     return 0;
