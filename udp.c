@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -21,6 +23,7 @@
 #define NAP_MS       100
 #define TAG_LISTENER UINT64_MAX
 #define TAG_DIALLER  (UINT64_MAX - 1)
+#define TAG_SIGNALS  (UINT64_MAX - 2)
 
 static void *map(size_t size)
 {
@@ -200,6 +203,14 @@ static int serve_events(struct udp *udp, const struct epoll_event *events, int c
     return listener ? serve_listener(udp, listener) : 0;
 }
 
+static bool has_signal(const struct epoll_event *events, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (events[i].data.u64 == TAG_SIGNALS)
+            return true;
+    return false;
+}
+
 // Returns 0 at the end, or -1 with errno.
 static int serve(struct udp *udp)
 {
@@ -208,13 +219,16 @@ static int serve(struct udp *udp)
 
     while (!*udp->request->stop) {
         count = epoll_pwait(udp->epoll, events, EVENTS, idle_ms(udp), udp->request->mask);
+        // What is still on the socket then is the next process's.
+        if (has_signal(events, count))
+            break;
         udp->now = clock_ms();
         if (count > 0 && serve_events(udp, events, count) < 0)
             return -1;
-        end_overdue(udp);
         if (is_anybody_there(udp))
             udp->quiet_ms = udp->now;
-        else if (udp->now - udp->quiet_ms >= udp->request->linger_ms)
+        end_overdue(udp);
+        if (!is_anybody_there(udp) && udp->now - udp->quiet_ms >= udp->request->linger_ms)
             break;
     }
     return 0;
@@ -266,6 +280,22 @@ static int watch(const struct udp *udp, int fd, uint32_t events, uint64_t tag)
     return epoll_ctl(udp->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+// epoll_pwait(2) lets no signal in while there are events, and in a flood there always are: so the
+// signals that it is to let in are events, too.
+static int watch_signals(struct udp *udp)
+{
+    sigset_t awaited;
+    int fd;
+
+    if (sigprocmask(SIG_BLOCK, NULL, &awaited) < 0)
+        return -1;
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(udp->request->mask, number) == 1)
+            sigdelset(&awaited, number);
+    fd = signalfd(-1, &awaited, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -1 : watch(udp, fd, EPOLLIN, TAG_SIGNALS);
+}
+
 static int init(struct udp *udp, const union host_address *local)
 {
     const struct udp_request *request = udp->request;
@@ -289,6 +319,8 @@ static int init(struct udp *udp, const union host_address *local)
     if (udp->epoll < 0 || watch(udp, 0, EPOLLIN | EPOLLRDHUP, TAG_LISTENER) < 0)
         return -1;
     udp->share = DATAGRAMS_BATCH;
+    if (watch_signals(udp) < 0)
+        return -1;
     udp->now = udp->quiet_ms = clock_ms();
     if (!request->dial_waits)
         return 0;
