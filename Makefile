@@ -88,7 +88,7 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl list options arguments dial board pool pump mixed journal log conf unit emit output command
+UNIT_TESTS = host acl list options arguments dial board pool sessions pump mixed journal log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -102,6 +102,7 @@ UNIT_arguments = $(call unit_objs,arguments $(SHARED))
 UNIT_dial    = $(call unit_objs,dial clock host)
 UNIT_board   = $(call unit_objs,board host)
 UNIT_pool    = $(call unit_objs,pool worker board host)
+UNIT_sessions = $(call unit_objs,sessions)
 UNIT_pump    = $(call unit_objs,pump pipe clock)
 UNIT_mixed   = $(call unit_objs,mixed clock)
 UNIT_unit    = $(call unit_objs,unit text)
