@@ -2,6 +2,7 @@
 #include "udp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -405,6 +406,26 @@ static uint64_t first_size(const struct udp *udp, const struct flow *flow)
     return size;
 }
 
+// The descriptor that a session uses in place of FD, which is closed: not one of those that are
+// kept for the process. Returns -1 where no other session can give up its own.
+static int settle(struct udp *udp, int fd)
+{
+    while (fd >= 0 && (uint32_t)fd >= udp->fd_limit) {
+        uint32_t oldest = sessions_oldest(&udp->sessions, OPEN);
+        int lower = -1;
+
+        if (oldest != SESSIONS_NONE) {
+            evict(udp, oldest);
+            lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        }
+        close(fd);
+        fd = lower;
+    }
+    if (fd < 0)
+        errno = EMFILE;
+    return fd;
+}
+
 // Makes FD, connected to the target, the session's. Returns 0, or -1 with errno; FD is closed then.
 static int begin(struct udp *udp, uint32_t number, int fd)
 {
@@ -412,13 +433,16 @@ static int begin(struct udp *udp, uint32_t number, int fd)
     struct epoll_event event = {.events = EPOLLIN,
                                 .data.u64 = (uint64_t)flow->generation << 32 | number};
     struct udp_bytes bytes = flow->bytes;
-    int error = EMFILE;
+    int error;
 
-    if ((uint32_t)fd >= udp->fd_limit)
-        goto failed;
+    fd = settle(udp, fd);
+    if (fd < 0)
+        return -1;
     if (epoll_ctl(udp->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
         error = errno == ENOSPC ? ENOMEM : errno;
-        goto failed;
+        close(fd);
+        errno = error;
+        return -1;
     }
     flow->fd = fd;
     flow->wants_out = false;
@@ -427,10 +451,6 @@ static int begin(struct udp *udp, uint32_t number, int fd)
     note(udp, number, UDP_OPENED);
     flow->bytes = bytes;
     return 0;
-failed:
-    close(fd);
-    errno = error;
-    return -1;
 }
 
 static void fail(struct udp *udp, uint32_t number, enum dial_step step, const char *reason)
@@ -444,7 +464,7 @@ static void start_dials(struct udp *udp)
 {
     uint32_t number;
 
-    while (udp->dialler.running < DIALLER_MOST &&
+    while (udp->dialler.running < udp->dialler.most &&
            (number = sessions_oldest(&udp->sessions, QUEUED)) != SESSIONS_NONE) {
         struct dialler_ticket ticket = {number, udp->flows[number].generation};
         int error = dialler_start(&udp->dialler, ticket);
@@ -793,24 +813,28 @@ static void end_all(struct udp *udp)
         }
 }
 
-// As many descriptors as there may be: each session needs one. Those that are kept for the process
-// itself are no sessions'.
-static void raise_limit(struct udp *udp)
+// As many descriptors as there may be: each session needs one. Some are kept for the process itself
+// and for threads that dial, so that it is sessions that lack them.
+static void share_fds(struct udp *udp, unsigned *dials)
 {
     struct rlimit limit;
+    uint32_t most = UINT32_MAX, spare = SPARE_FDS;
 
-    udp->fd_limit = UINT32_MAX;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    if (limit.rlim_cur != limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         struct rlimit higher = {limit.rlim_max, limit.rlim_max};
 
-        if (setrlimit(RLIMIT_NOFILE, &higher) == 0)
+        if (limit.rlim_cur != limit.rlim_max && setrlimit(RLIMIT_NOFILE, &higher) == 0)
             limit = higher;
+        if (limit.rlim_cur < most)
+            most = (uint32_t)limit.rlim_cur;
     }
-    if (limit.rlim_cur < UINT32_MAX)
-        udp->fd_limit = (uint32_t)limit.rlim_cur;
-    udp->fd_limit -= udp->fd_limit > 4 * SPARE_FDS ? SPARE_FDS : udp->fd_limit / 4;
+    if (most < 4 * SPARE_FDS)
+        spare = most / 4;
+    *dials = most / (4 * DIALLER_FDS);
+    *dials = *dials < 1 ? 1 : *dials > DIALLER_MOST ? DIALLER_MOST : *dials;
+    if (udp->request->dial_waits)
+        spare += *dials * DIALLER_FDS;
+    udp->fd_limit = most > spare ? most - spare : 0;
 }
 
 static int watch(const struct udp *udp, int fd, uint32_t events, uint64_t tag)
@@ -824,6 +848,7 @@ static int init(struct udp *udp, const union host_address *local)
 {
     const struct udp_request *request = udp->request;
     uint64_t seeds[2];
+    unsigned dials;
 
     if (getrandom(seeds, sizeof seeds, 0) != sizeof seeds)
         return -1;
@@ -832,7 +857,7 @@ static int init(struct udp *udp, const union host_address *local)
         sessions_init(&udp->sessions, request->max + RESTING, request->per_source > 0, seeds) < 0 ||
         sessions_init(&udp->refused, REFUSED, false, seeds) < 0)
         return -1;
-    raise_limit(udp);
+    share_fds(udp, &dials);
     for (unsigned i = 0; i < DATAGRAMS_BATCH; i++) {
         udp->headers[i].msg_hdr.msg_iov = &udp->pieces[i];
         udp->headers[i].msg_hdr.msg_iovlen = 1;
@@ -844,7 +869,7 @@ static int init(struct udp *udp, const union host_address *local)
     udp->now = udp->quiet_ms = clock_ms();
     if (!request->dial_waits)
         return 0;
-    if (dialler_init(&udp->dialler, request->dial, request->context) < 0)
+    if (dialler_init(&udp->dialler, dials, request->dial, request->context) < 0)
         return -1;
     return watch(udp, udp->dialler.done, EPOLLIN, TAG_DIALLER);
 }
