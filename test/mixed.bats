@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: ISC
 #
-# Rules whose two sides speak different protocols. First TCP clients of a UDP target: bytes, ends,
+# TCP clients of a UDP target; the other way round is in mixed-udp.bats. Bytes, ends,
 # what is refused, and the log, for a single connection and in wait mode.
 
 load helper
