@@ -26,6 +26,7 @@
 #define RESTING      1024 // entries beside those of sessions
 #define REFUSED      1024 // addresses that are remembered
 #define SHARE        32   // datagrams of one target in a round
+#define LATELY_MS    2000
 #define EVENTS       64
 #define SPARE_FDS    16 // for what else the process does: its log, and looking names up
 #define NAP_MS       100
@@ -55,6 +56,7 @@ struct udp {
     uint32_t fd_limit;
     int64_t now, quiet_ms, told_ms;
     bool told, told_full;
+    unsigned share; // of a batch, of one session
     struct sessions sessions;
     struct flow *flows;
     struct sessions refused;
@@ -559,6 +561,29 @@ static uint32_t entry_of(struct udp *udp, const struct sessions_key *key)
     return number;
 }
 
+// Whether another session than the busiest has moved something lately.
+static bool is_shared(const struct udp *udp)
+{
+    const struct sessions *table = &udp->sessions;
+    uint32_t newest = table->newest[OPEN], second;
+
+    if (!newest)
+        return false;
+    second = table->entries[newest - 1].older;
+    return second && udp->now - table->entries[second - 1].used_ms < LATELY_MS;
+}
+
+// How many datagrams of a batch are passed on for one session. Where clients send more than can be
+// passed on, the kernel drops from all alike; so who sends most loses what is over that, before
+// it costs more than having been received, and the queue gets short again for the others.
+static void adapt_share(struct udp *udp, unsigned count)
+{
+    if (count == DATAGRAMS_BATCH && datagrams_are_too_many(&udp->datagrams) && is_shared(udp))
+        udp->share -= udp->share / 8 + (udp->share > 1 && udp->share < 8);
+    else if (udp->share < DATAGRAMS_BATCH)
+        udp->share++;
+}
+
 static void serve_batch(struct udp *udp, unsigned count)
 {
     uint32_t order[DATAGRAMS_BATCH];
@@ -572,6 +597,8 @@ static void serve_batch(struct udp *udp, unsigned count)
         datagrams_key(&udp->datagrams, i, &key);
         number = entry_of(udp, &key);
         flow = &udp->flows[number];
+        if (flow->count == udp->share)
+            continue;
         if (flow->count++ == 0) {
             flow->first = (uint8_t)i;
             order[known++] = number;
@@ -595,8 +622,10 @@ static int serve_listener(struct udp *udp, uint32_t events)
         return -1;
     }
     count = datagrams_receive(&udp->datagrams);
-    if (count > 0)
+    if (count > 0) {
+        adapt_share(udp, (unsigned)count);
         serve_batch(udp, (unsigned)count);
+    }
     if (count >= 0)
         return 0;
     switch (errno) {
@@ -866,6 +895,7 @@ static int init(struct udp *udp, const union host_address *local)
     udp->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (udp->epoll < 0 || watch(udp, 0, EPOLLIN | EPOLLRDHUP, TAG_LISTENER) < 0)
         return -1;
+    udp->share = DATAGRAMS_BATCH;
     udp->now = udp->quiet_ms = clock_ms();
     if (!request->dial_waits)
         return 0;
