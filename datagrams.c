@@ -106,6 +106,9 @@ static void take_local(const struct datagrams *datagrams, const struct cmsghdr *
 
     if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
         memcpy(&in, data, sizeof in);
+        // What came before the socket was told to say it has the address that it was sent to alone.
+        if (in.ipi_spec_dst.s_addr == INADDR_ANY && !IN_MULTICAST(ntohl(in.ipi_addr.s_addr)))
+            in.ipi_spec_dst = in.ipi_addr;
         if (datagrams->family == AF_INET6)
             map_ipv4(key->local, &in.ipi_spec_dst);
         else
@@ -249,6 +252,11 @@ unsigned datagrams_send(struct datagrams *datagrams)
 
         if (done < 0 && errno == EAGAIN)
             break; // nor would it take the others
+        // No address of this host, but one of a broadcast: then the kernel may choose.
+        if (done < 0 && errno == ENETUNREACH && datagrams->out.headers[at].msg_hdr.msg_controllen) {
+            datagrams->out.headers[at].msg_hdr.msg_controllen = 0;
+            continue;
+        }
         // One that can't be sent, which may be that client's fault, is not the others' loss.
         for (int i = 0; i < done; i++)
             datagrams->sent[at + (unsigned)i] = true;
