@@ -16,18 +16,24 @@
 #include "clock.h"
 #include "datagrams.h"
 #include "dialler.h"
+#include "guard.h"
 #include "sessions.h"
 #include "stock.h"
 
-#define REST_MS      1000 // of a client whose target is gone
-#define REST_AFTER   2    // refusals in a row
-#define RECHECK_MS   1000 // so long a client that was refused is so again without a look
-#define SAY_MS       1000 // failures are told no more often
-#define RESTING      1024 // entries beside those of sessions
-#define REFUSED      1024 // addresses that are remembered
-#define SHARE        32   // datagrams of one target in a round
-#define EVENTS       64
-#define SPARE_FDS    16 // for what else the process does: its log, and looking names up
+#define REST_MS    1000 // of a client whose target is gone
+#define REST_AFTER 2    // refusals in a row
+#define RECHECK_MS 1000 // so long a client that was refused is so again without a look
+#define SAY_MS     1000 // failures are told no more often
+#define RESTING    1024 // entries beside those of sessions
+#define REFUSED    1024 // addresses that are remembered
+#define SHARE      32   // datagrams of one target in a round
+#define EVENTS     64
+#define SPARE_FDS  16 // for what else the process does: its log, and looking names up
+// At the end, where the queue cannot be left to whoever comes next: as many batches are served,
+// should more come all the time, and then answers have so long.
+#define LAST_BATCHES    64
+#define LAST_ANSWERS_MS 100
+
 #define NAP_MS       100
 #define TAG_LISTENER UINT64_MAX
 #define TAG_DIALLER  (UINT64_MAX - 1)
@@ -60,6 +66,7 @@ struct udp {
     struct sessions refused;
     int64_t checked_ms[REFUSED];
     struct dialler dialler;
+    struct guard guard;
     uint8_t next[DATAGRAMS_BATCH]; // of the same session, in the batch
     struct mmsghdr headers[DATAGRAMS_BATCH];
     struct iovec pieces[DATAGRAMS_BATCH];
@@ -559,6 +566,16 @@ static uint32_t entry_of(struct udp *udp, const struct sessions_key *key)
     return number;
 }
 
+static bool is_mark(const struct udp *udp, unsigned i, const struct sessions_key *key)
+{
+    union host_address client;
+
+    if (!udp->request->keep_queue || datagrams_size(&udp->datagrams, i) > 0)
+        return false;
+    datagrams_client(key, &client);
+    return guard_is_mark(&udp->guard, &client);
+}
+
 static void serve_batch(struct udp *udp, unsigned count)
 {
     uint32_t order[DATAGRAMS_BATCH];
@@ -570,6 +587,8 @@ static void serve_batch(struct udp *udp, unsigned count)
         uint32_t number;
 
         datagrams_key(&udp->datagrams, i, &key);
+        if (is_mark(udp, i, &key))
+            continue;
         number = entry_of(udp, &key);
         flow = &udp->flows[number];
         if (flow->count++ == 0) {
@@ -778,6 +797,12 @@ static int serve_events(struct udp *udp, const struct epoll_event *events, int c
     return listener ? serve_listener(udp, listener) : 0;
 }
 
+// Whether nothing is lost with us.
+static bool may_end(const struct udp *udp)
+{
+    return !udp->request->keep_queue || guard_place(&udp->guard) != GUARD_BEHIND;
+}
+
 // Returns 0 at the end, or -1 with errno.
 static int serve(struct udp *udp)
 {
@@ -792,10 +817,39 @@ static int serve(struct udp *udp)
         end_overdue(udp);
         if (is_anybody_there(udp))
             udp->quiet_ms = udp->now;
-        else if (udp->now - udp->quiet_ms >= udp->request->linger_ms)
+        else if (udp->now - udp->quiet_ms >= udp->request->linger_ms && may_end(udp))
             break;
     }
     return 0;
+}
+
+// Whether a session has moved so lately that an answer may be on its way.
+static bool expects_answers(const struct udp *udp)
+{
+    uint32_t newest = sessions_newest(&udp->sessions, OPEN);
+
+    return newest != SESSIONS_NONE &&
+           udp->sessions.entries[newest].used_ms + LAST_ANSWERS_MS > udp->now;
+}
+
+// What is queued is the next one's; where it would be lost with us, it is served. Then answers that
+// are on their way have their time.
+static void finish(struct udp *udp)
+{
+    struct epoll_event events[EVENTS];
+    int64_t until_ms;
+    int count;
+
+    for (int i = 0; i < LAST_BATCHES && !may_end(udp); i++)
+        if (serve_listener(udp, EPOLLIN) < 0)
+            break;
+    epoll_ctl(udp->epoll, EPOLL_CTL_DEL, 0, NULL);
+    until_ms = clock_ms() + LAST_ANSWERS_MS;
+    while (expects_answers(udp) && (udp->now = clock_ms()) < until_ms) {
+        count = epoll_wait(udp->epoll, events, EVENTS, (int)(until_ms - udp->now));
+        if (count > 0)
+            serve_events(udp, events, count);
+    }
 }
 
 static void end_all(struct udp *udp)
@@ -863,6 +917,8 @@ static int init(struct udp *udp, const union host_address *local)
         udp->headers[i].msg_hdr.msg_iovlen = 1;
     }
     datagrams_init(&udp->datagrams, 0, local);
+    if (request->keep_queue)
+        guard_init(&udp->guard, 0, local);
     udp->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (udp->epoll < 0 || watch(udp, 0, EPOLLIN | EPOLLRDHUP, TAG_LISTENER) < 0)
         return -1;
@@ -885,6 +941,8 @@ int udp(const struct udp_request *request, const union host_address *local)
     status = init(udp, local);
     if (status == 0)
         status = serve(udp);
+    if (status == 0 && *request->stop)
+        finish(udp);
     if (status == 0)
         end_all(udp);
     return status;
