@@ -236,6 +236,11 @@ unsigned datagrams_send(struct datagrams *datagrams)
 
         if (done < 0 && errno == EAGAIN)
             break; // nor would it take the others
+        // No address of this host, but one of a broadcast: then the kernel may choose.
+        if (done < 0 && errno == ENETUNREACH && datagrams->out.headers[at].msg_hdr.msg_controllen) {
+            datagrams->out.headers[at].msg_hdr.msg_controllen = 0;
+            continue;
+        }
         // One that can't be sent, which may be that client's fault, is not the others' loss.
         for (int i = 0; i < done; i++)
             datagrams->sent[at + (unsigned)i] = true;
