@@ -8,6 +8,11 @@
 
 #define RECEIVE_BYTES (4 << 20) // of the listener's buffer, where that much is allowed
 
+#define MUCH 4 // that part of the buffer is
+
+// linux/sock_diag.h, which not every libc finds.
+enum { MEMORY_USED = 0, MEMORY_MOST = 1, MEMORY_LOST = 8, MEMORY_WORDS = 9 };
+
 static void init_row(struct datagrams_row *row)
 {
     for (unsigned i = 0; i < DATAGRAMS_BATCH; i++) {
@@ -71,6 +76,18 @@ int datagrams_receive(struct datagrams *datagrams)
     got = recvmmsg(datagrams->fd, in->headers, DATAGRAMS_BATCH, MSG_DONTWAIT, NULL);
     datagrams->received = got > 0 ? (unsigned)got : 0;
     return got;
+}
+
+bool datagrams_are_too_many(struct datagrams *datagrams)
+{
+    uint32_t memory[MEMORY_WORDS] = {0}, lost = datagrams->lost;
+    socklen_t size = sizeof memory;
+
+    // Linux 4.12 and later.
+    if (getsockopt(datagrams->fd, SOL_SOCKET, SO_MEMINFO, memory, &size) < 0)
+        return false;
+    datagrams->lost = memory[MEMORY_LOST];
+    return lost != datagrams->lost || memory[MEMORY_USED] > memory[MEMORY_MOST] / MUCH;
 }
 
 static void map_ipv4(uint8_t address[16], const struct in_addr *in)
