@@ -573,6 +573,7 @@ FRAME static int serve_datagrams(const struct relay_rule *rule)
         .timeout_ms = (timeout > 0 ? timeout : UDP_TIMEOUT_S) * 1000,
         .linger_ms = options->number[OPTION_LINGER] * 1000,
         .dial_ms = options->number[OPTION_CONNECT_TIMEOUT] * 1000,
+        .keep_queue = options->text[OPTION_KEEP_QUEUE] != NULL,
         .mask = &mask,
         .stop = &stop_requested,
         .context = &datagrams,

@@ -53,7 +53,7 @@ is_other_than() {
     for signal in TERM INT HUP; do
         : >log
         : >relay.status
-        say one
+        say --from=127.0.0.1:7001 one
         ask --clients=2 --sizes=10
         kill "-$signal" "$(first)"
         wait_for has_status 0

@@ -18,7 +18,6 @@ setup() {
     run -0 say --from=127.0.0.1:7001 one three
     records_are '127.0.0.1 3 0 opened' '127.0.0.1 8 8 done-remote-closed'
     run -0 say --from=127.0.0.1:7001 again
-    [ "$(peers_of target)" = 2 ]
     records_are '127.0.0.1 3 0 opened' '127.0.0.1 8 8 done-remote-closed' \
         '127.0.0.1 5 0 opened' '127.0.0.1 5 5 done-remote-closed'
 }
@@ -104,7 +103,7 @@ target_says() {
         ask --clients=5 --sizes=0,10 --rounds=3
     done
     ask --clients=50 --sizes=10 --retry=200
-    [ "$(how_often opened)" -ge 75 ]
+    [ "$(how_often opened)" -ge 50 ]
     [ "$(how_often done-remote-closed)" = $(($(how_often opened) - 5)) ]
     [ "$(wc -l <log)" = $(($(how_often opened) + $(how_often done-remote-closed))) ]
 }
@@ -126,9 +125,9 @@ target_says() {
 @test "per-source: an IPv4 client of both families' socket is one address, IPv6 another" {
     require_ipv6
     ON=:: relay --per-source=1
-    AT=127.0.0.1 say a
+    AT=127.0.0.1 say --from=127.0.0.1:7001 a
     AT=::1 say bb
-    AT=127.0.0.1 say ccc
+    AT=127.0.0.1 say --from=127.0.0.1:7002 ccc
     records_are '127.0.0.1 1 0 opened' '::1 2 0 opened' '127.0.0.1 1 1 done-remote-closed' \
         '127.0.0.1 3 0 opened'
 }

@@ -46,7 +46,7 @@ reaches() {
     wait_for logged_times done-local-closed 20 || wait_for has_records 40
     answer target 127.0.0.1 "$port"
     finished clients
-    reaches
+    reaches --from=127.0.0.2
     # Each has been opened as often as it ended, or once more if it is open.
     [ "$(how_often opened)" = $(($(how_often done-local-closed) + 21)) ]
 }

@@ -31,8 +31,8 @@ is_served() {
 @test "xinetd: fifty clients at once, of all sizes, by a single rule" {
     rule_log "127.0.0.1 $PORT/udp $TO"
     ask --clients=50 --sizes=0,1,508,1472 --rounds=3
-    ask --sizes=8192,65507
-    is_served --clients=50 --sizes=8192 --retry=300
+    ask --from=127.0.0.2 --sizes=8192,65507
+    is_served --from=127.0.0.3 --clients=50 --sizes=8192 --retry=300
     [ "$(peers_of target)" = 101 ]
     [ "$(how_often opened)" = 101 ]
     [ "$(cut -f 3-6 log | sort -u)" = "127.0.0.1"$'\t'"$PORT"$'\t'"127.0.0.1"$'\t'"$(port_of target)" ]
@@ -68,12 +68,9 @@ is_served() {
 }
 
 @test "xinetd: TCP and UDP on one port" {
-    hello
+    listen streams 127.0.0.1 "$(port_of target)" line 'send:hello\n' eof
     rule_log "127.0.0.1 $PORT 127.0.0.1 $(port_of target)" "127.0.0.1 $PORT/udp $TO"
-    stop target
-    answer target 127.0.0.1 "$(port_of target)"
     ask --clients=5
-    hello 127.0.0.1 "$(port_of target)" # a second one of that name, for streams
     served 127.0.0.1 "$PORT"
     ask --clients=5
 }
@@ -90,6 +87,8 @@ is_served() {
 }
 
 @test "xinetd: max and per-source" {
+    local i
+
     rule_log "127.0.0.1 $PORT/udp $TO [max=3]" "127.0.0.1 ${PORTS[1]}/udp $TO [per-source=1]"
     for i in 1 2 3 4 5; do
         ask --from=127.0.0.1:700$i --sizes=$i
@@ -121,7 +120,7 @@ is_served() {
 }
 
 @test "xinetd: access lists, global and of a rule, in both log formats" {
-    local format tab=$'\t'
+    local format
 
     for format in '' logcommon; do
         : >log
@@ -132,7 +131,7 @@ is_served() {
         ask --from=127.0.1.1 --replies=0 --rounds=20
         ask --from=127.0.0.4 --sizes=3
         stop xinetd
-        settled_log 5
+        wait_for has_records 5
         if [ -z "$format" ]; then
             records_are '127.0.0.2 0 0 denied' '127.0.0.3 0 0 denied' '127.0.1.1 0 0 not-allowed' \
                 '127.0.0.4 3 0 opened' '127.0.0.4 3 3 done-local-closed'
@@ -143,11 +142,6 @@ is_served() {
         fi
     done
     [ "$(sizes_at target)" = '3 3' ]
-    [ -n "$tab" ]
-}
-
-settled_log() {
-    wait_for has_records "$1"
 }
 
 # common_line CLIENT WORD TO_CLIENT FROM_CLIENT

@@ -23,14 +23,14 @@ units() {
     rm -rf "$2"
     mkdir "$2"
     awk -v folder="$2" '
-        /^# rinetd-tcp-[^ ]*\.(socket|service)$/ { file = folder "/" $2; next }
+        /^# rinetd-(tcp|udp)-[^ ]*\.(socket|service)$/ { file = folder "/" $2; next }
         { print >file }' "$1"
 }
 
 # verified FOLDER: nothing is said of any unit in it, and there are some.
 verified() {
     # Manual pages are installed elsewhere, or not yet
-    run -0 systemd-analyze verify --man=no "$1"/rinetd-tcp-*
+    run -0 systemd-analyze verify --man=no "$1"/rinetd-*
     [ "$output" = "" ]
 }
 
@@ -43,7 +43,7 @@ exposure() {
 
     for file in "$BATS_TEST_DIRNAME"/golden/*.systemd; do
         sed 's,"/usr/local/libexec/rinetd-[a-z]*","/bin/true",' "$file" >golden
-        grep -q '^# rinetd-tcp' golden || continue
+        grep -q '^# rinetd-' golden || continue
         units golden golden.d
         verified golden.d
         ((++count))
@@ -66,9 +66,12 @@ exposure() {
     exposure ./*.service
     gen -c plain -u nobody -m nowait -o . 2>/dev/null
     exposure ./*@.service
+    printf '127.0.0.1 8001/udp 203.0.113.1 80/udp\n' >datagrams
+    gen -c datagrams -u nobody -o . 2>/dev/null
+    exposure ./rinetd-udp-*.service
     # It does say when there is less
-    sed -i '/^Protect/d' ./*@.service
-    run -1 exposure ./*@.service
+    sed -i '/^Protect/d' ./rinetd-udp-*.service
+    run -1 exposure ./rinetd-udp-*.service
 }
 
 @test "standard output has the files that -o writes, each after its name" {
