@@ -69,7 +69,7 @@ INETD_FLAGS=(-i -R 0)
     local i
 
     on_inetd "$PORT" "127.0.0.1 $PORT/udp $TO"
-    for i in {1..30}; do
+    for i in {1..12}; do
         ask --retry=100
         for pid in $(relays_of inetd); do
             kill "$pid"
