@@ -1325,7 +1325,7 @@ EOT
 @test "-T: tells rules of UDP from those of TCP on the same port" {
     conf '127.0.0.1 8001/udp 203.0.113.1 80/udp' 'allow 192.0.2.*' \
         '127.0.0.1 8001 203.0.113.1 80' 'deny 192.0.2.*'
-    run -0 gen -c conf -T 192.0.2.7
+    run_gen 0 -c conf -T 192.0.2.7
     [ "$output" = "$(printf '%s\n' \
         'conf:1: 127.0.0.1 8001/udp: allowed: conf:2: allow 192.0.2.*' \
         'conf:3: 127.0.0.1 8001: denied: conf:4: deny 192.0.2.*')" ]
