@@ -685,9 +685,10 @@ static void parse_target(struct endpoint *target, char **list)
 
 static int main_ask(char **list)
 {
-    struct client *clients = allocate(sizeof *clients * (size_t)options.clients);
+    static struct client *clients; // theirs until the end of the process
     struct endpoint target, source;
 
+    clients = allocate(sizeof *clients * (size_t)options.clients);
     parse_target(&target, list);
     if (list[2] != NULL)
         usage("datagram: %s is too much\n", list[2]);
@@ -737,11 +738,12 @@ static void stop(int signal_number)
 
 static int main_flood(char **list)
 {
-    struct client *clients = allocate(sizeof *clients * (size_t)options.clients);
+    static struct client *clients; // theirs until the end of the process
     struct sigaction on_signal = {.sa_handler = stop};
     struct endpoint target;
     int64_t end_ms = now_ms() + options.for_ms;
 
+    clients = allocate(sizeof *clients * (size_t)options.clients);
     parse_target(&target, list);
     sigaction(SIGTERM, &on_signal, NULL);
     sigaction(SIGINT, &on_signal, NULL);

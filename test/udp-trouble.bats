@@ -146,7 +146,7 @@ with_silent_names() {
     start flood "$DATAGRAM" flood --sizes=100 --clients=50 127.0.0.1 "$(port_of relay)"
     reaches --sizes=0,1,508 --rounds=5 --clients=3
     stop flood
-    ask --sizes=0,1,508,8192,65507
+    reaches --sizes=0,1,508,8192,65507 # the target may still have more than it can take
 }
 
 @test "a target that sends without an end to one client does not keep others from theirs" {
