@@ -78,8 +78,7 @@ endif
 
 SHARED     = host acl options
 RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay show arguments list pool worker board udp opening \
-	flow sessions datagrams stock dialler guard mixed dial pump pipe clock log journal report syslogd \
-	$(SHARED)))
+	flow sessions datagrams stock dialler guard mixed dial pump pipe clock log journal report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries aclfile emit unit text \
 	explain ranges list logfile generator apply hangup systemd command launch children lines source output \
 	templates $(SHARED)))
