@@ -138,7 +138,7 @@ nobody() {
 }
 
 @test "TCP to UDP: a target that cannot be sent to is one that cannot be reached" {
-    TO='255.255.255.255 9/udp'
+    TO='127.255.255.255 9/udp'
     once
     client closed
     relay_ends 1
