@@ -82,7 +82,7 @@ static void send_datagram(struct mixed *mixed)
     mixed->up = 0;
 }
 
-// Returns whether there may be more.
+// Returns whether there is something to send.
 static bool read_client(struct mixed *mixed)
 {
     unsigned char *buffer = mixed->request->buffers->up;
@@ -107,10 +107,13 @@ static bool read_client(struct mixed *mixed)
 static void move_up(struct mixed *mixed)
 {
     for (int i = 0; i < BATCH && !mixed->refused; i++) {
+        bool more;
+
         if (mixed->up == 0 && (mixed->ended || !read_client(mixed)))
             return;
+        more = mixed->up == MIXED_READ_BYTES;
         send_datagram(mixed);
-        if (mixed->up > 0)
+        if (mixed->up > 0 || !more)
             return;
     }
 }
@@ -204,8 +207,9 @@ static void note_events(struct mixed *mixed, short of_client, short of_target)
         mixed->refused |= error != 0 && is_refusal(error);
 }
 
-// Waits until something can be moved. Returns false when time is up.
-static bool await(struct mixed *mixed)
+// Waits until something can be moved, and says each way whether it can. Returns false when time is
+// up.
+static bool await(struct mixed *mixed, bool *up, bool *down)
 {
     const struct pump_request *request = mixed->request;
     bool pending = is_pending(mixed), reads = !mixed->ended && mixed->up == 0 && !mixed->refused;
@@ -227,9 +231,12 @@ static bool await(struct mixed *mixed)
     if (*request->stop)
         return true;
     ready = ppoll(entries, 2, ms < 0 ? NULL : &time, request->mask);
-    if (ready > 0)
-        note_events(mixed, entries[0].revents, entries[1].revents);
-    return ready > 0 || (ready < 0 && errno == EINTR);
+    if (ready <= 0)
+        return ready < 0 && errno == EINTR;
+    note_events(mixed, entries[0].revents, entries[1].revents);
+    *up = entries[0].revents & ~POLLOUT || entries[1].revents & POLLOUT;
+    *down = entries[1].revents & ~POLLOUT || entries[0].revents & POLLOUT;
+    return true;
 }
 
 static bool is_over(const struct mixed *mixed)
@@ -244,10 +251,14 @@ static bool is_over(const struct mixed *mixed)
 // Returns false when it is over.
 static bool step(struct mixed *mixed)
 {
-    if ((!mixed->refused || is_pending(mixed)) && !await(mixed))
+    bool up = false, down = mixed->refused && !is_pending(mixed);
+
+    if (!down && !await(mixed, &up, &down))
         return false;
-    move_up(mixed);
-    move_down(mixed);
+    if (up)
+        move_up(mixed);
+    if (down)
+        move_down(mixed);
     if (mixed->moved)
         mixed->moved_ms = clock_ms();
     mixed->moved = false;
