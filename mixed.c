@@ -26,6 +26,9 @@
 // From so much on, memory is given back to the kernel in place of being cleared.
 #define LIGHT_BYTES 16384
 
+// So many rounds a target that has refused may still be read from: it may go on sending for ever.
+#define LAST_ROUNDS 64
+
 struct mixed {
     const struct pump_request *request;
     size_t up;         // bytes of the datagram that waits for the target's socket, or 0
@@ -37,7 +40,7 @@ struct mixed {
     bool drained; // and nothing that came before is left in its socket
     bool moved;   // something was, since the clock was asked
     int64_t moved_ms;
-    unsigned rounds;
+    unsigned rounds, last_rounds;
     uint64_t from_client, to_client;
 };
 
@@ -253,7 +256,7 @@ static bool step(struct mixed *mixed)
 {
     bool up = false, down = mixed->refused && !is_pending(mixed);
 
-    if (!down && !await(mixed, &up, &down))
+    if (down ? ++mixed->last_rounds > LAST_ROUNDS : !await(mixed, &up, &down))
         return false;
     if (up)
         move_up(mixed);
