@@ -119,6 +119,7 @@ static struct options options = {.clients = 1,
                                  .sizes = {32},
                                  .size_count = 1,
                                  .deadline_ms = 20000};
+static struct client *clients;
 static struct totals totals;
 static struct datagram datagram, expected;
 static uint64_t salt; // of this run
@@ -506,10 +507,11 @@ static int request_count(void)
     return options.size_count * options.rounds;
 }
 
-static void open_clients(struct client *list, const struct endpoint *target)
+static void open_clients(const struct endpoint *target)
 {
+    clients = allocate(sizeof *clients * (size_t)options.clients);
     for (int i = 0; i < options.clients; i++) {
-        struct client *c = &list[i];
+        struct client *c = &clients[i];
 
         c->number = i;
         c->fd = client_socket(target);
@@ -609,13 +611,12 @@ static bool is_done(const struct client *c)
 }
 
 // Waits for the clients that are not done; true if one can read. Sends again what is overdue.
-static bool await_clients(struct client *list, struct pollfd *polled, const struct endpoint *target,
-                          int64_t end_ms)
+static bool await_clients(struct pollfd *polled, const struct endpoint *target, int64_t end_ms)
 {
     int64_t next_ms = end_ms;
 
     for (int i = 0; i < options.clients; i++) {
-        struct client *c = &list[i];
+        struct client *c = &clients[i];
 
         polled[i] = (struct pollfd){.fd = is_done(c) ? -1 : c->fd, .events = POLLIN};
         if (options.retry == 0 || is_done(c))
@@ -628,49 +629,48 @@ static bool await_clients(struct client *list, struct pollfd *polled, const stru
     return poll(polled, (nfds_t)options.clients, until(next_ms)) > 0;
 }
 
-static void report_missing(const struct client *list)
+static void report_missing(void)
 {
     int waiting = 0, first = -1;
 
     for (int i = 0; i < options.clients; i++) {
-        if (is_done(&list[i]))
+        if (is_done(&clients[i]))
             continue;
         waiting++;
         first = first < 0 ? i : first;
     }
     fail("%d of %d clients miss replies at the deadline; client %d one to datagram %d, of %zu "
          "bytes; %llu sent, %llu got, %llu again",
-         waiting, options.clients, first, list[first].first + 1, request_size(list[first].first),
-         totals.sent, totals.got, totals.again);
+         waiting, options.clients, first, clients[first].first + 1,
+         request_size(clients[first].first), totals.sent, totals.got, totals.again);
 }
 
-static bool all_done(const struct client *list)
+static bool all_done(void)
 {
     for (int i = 0; i < options.clients; i++) {
-        if (!is_done(&list[i]))
+        if (!is_done(&clients[i]))
             return false;
     }
     return true;
 }
 
-static void converse(struct client *list, const struct endpoint *target,
-                     const struct endpoint *source)
+static void converse(const struct endpoint *target, const struct endpoint *source)
 {
     struct pollfd *polled = allocate(sizeof *polled * (size_t)options.clients);
     int64_t end_ms = options.expect_none >= 0 ? now_ms() + options.expect_none : until_ms;
 
-    while (!all_done(list)) {
+    while (!all_done()) {
         if (now_ms() >= end_ms && options.expect_none >= 0)
             break;
         if (now_ms() >= end_ms)
-            report_missing(list);
-        if (!await_clients(list, polled, target, end_ms))
+            report_missing();
+        if (!await_clients(polled, target, end_ms))
             continue;
         for (int i = 0; i < options.clients; i++) {
-            if (polled[i].revents == 0 || !receive(list[i].fd, &datagram))
+            if (polled[i].revents == 0 || !receive(clients[i].fd, &datagram))
                 continue;
-            take_reply(&list[i], source);
-            send_requests(&list[i], target);
+            take_reply(&clients[i], source);
+            send_requests(&clients[i], target);
         }
     }
     free(polled);
@@ -685,21 +685,19 @@ static void parse_target(struct endpoint *target, char **list)
 
 static int main_ask(char **list)
 {
-    static struct client *clients; // theirs until the end of the process
     struct endpoint target, source;
 
-    clients = allocate(sizeof *clients * (size_t)options.clients);
     parse_target(&target, list);
     if (list[2] != NULL)
         usage("datagram: %s is too much\n", list[2]);
     resolve(&source, options.expect_from != NULL ? options.expect_from : list[0], list[1]);
-    open_clients(clients, &target);
+    open_clients(&target);
     if (options.replies == 0 || options.expect_none >= 0)
         options.window = request_count();
     for (int i = 0; i < options.clients; i++)
         send_requests(&clients[i], &target);
     if (options.replies > 0 || options.expect_none >= 0)
-        converse(clients, &target, &source);
+        converse(&target, &source);
     printf("%llu sent, %llu got, %llu again\n", totals.sent, totals.got, totals.again);
     return 0;
 }
@@ -738,16 +736,14 @@ static void stop(int signal_number)
 
 static int main_flood(char **list)
 {
-    static struct client *clients; // theirs until the end of the process
     struct sigaction on_signal = {.sa_handler = stop};
     struct endpoint target;
     int64_t end_ms = now_ms() + options.for_ms;
 
-    clients = allocate(sizeof *clients * (size_t)options.clients);
     parse_target(&target, list);
     sigaction(SIGTERM, &on_signal, NULL);
     sigaction(SIGINT, &on_signal, NULL);
-    open_clients(clients, &target);
+    open_clients(&target);
     make_request(&expected, &clients[0], 0);
     for (int round = 0; !stopping && now_ms() < end_ms; round++) {
         for (int i = 0; i < options.clients && !stopping; i++) {
