@@ -101,7 +101,7 @@ log_of() {
 
 # run_xinetd NAME: xinetd in the foreground on $WORK/NAME.conf.
 run_xinetd() {
-    exec "$(program xinetd)" -dontfork -stayalive -pidfile "$WORK/$1.number" \
+    alone "$(program xinetd)" -dontfork -stayalive -pidfile "$WORK/$1.number" \
         -filelog "$WORK/$1.xinetd" -f "$WORK/$1.conf"
 }
 
@@ -177,28 +177,28 @@ become() {
     esac
     case $1 in
     nowait | wait) relay_under_xinetd "$1" "$1" "$port" ;;
-    activate) exec "${activate[@]}" --accept --inetd "${relay[@]}" ;;
-    activate-wait) exec "${activate[@]}" --inetd "${relay[@]}" ;;
-    acceptor) exec "$WORK/bin/accept" 127.0.0.1 "$port" "${relay[@]}" ;;
-    acceptor-libc) exec "$WORK/bin/accept" 127.0.0.1 "$port" "$WORK/bin/relay-libc" "${relay[@]:1}" ;;
-    crowd) exec "${AS_NOBODY[@]}" "$WORK/bin/accept" 127.0.0.1 "$port" "${relay[@]}" ;;
+    activate) alone "${activate[@]}" --accept --inetd "${relay[@]}" ;;
+    activate-wait) alone "${activate[@]}" --inetd "${relay[@]}" ;;
+    acceptor) alone "$WORK/bin/accept" 127.0.0.1 "$port" "${relay[@]}" ;;
+    acceptor-libc) alone "$WORK/bin/accept" 127.0.0.1 "$port" "$WORK/bin/relay-libc" "${relay[@]:1}" ;;
+    crowd) alone "${AS_NOBODY[@]}" "$WORK/bin/accept" 127.0.0.1 "$port" "${relay[@]}" ;;
     crowd-without)
-        exec "${AS_NOBODY[@]}" "$WORK/bin/without-pipes" "$WORK/bin/accept" 127.0.0.1 "$port" \
+        alone "${AS_NOBODY[@]}" "$WORK/bin/without-pipes" "$WORK/bin/accept" 127.0.0.1 "$port" \
             "${relay[@]}"
         ;;
     rinetd)
         printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s\n' "$log" "$port" "$TARGET_PORT" \
             >"$WORK/rinetd.conf"
-        exec "$(program rinetd)" -f -c "$WORK/rinetd.conf"
+        alone "$(program rinetd)" -f -c "$WORK/rinetd.conf"
         ;;
-    redir) exec "$(program redir)" -n -l err "127.0.0.1:$port" "127.0.0.1:$TARGET_PORT" ;;
+    redir) alone "$(program redir)" -n -l err "127.0.0.1:$port" "127.0.0.1:$TARGET_PORT" ;;
     redir-i)
         xinetd_entry "$port" "server = $(program redir)" \
             "server_args = -i -l err 127.0.0.1:$TARGET_PORT" >"$WORK/redir-i.conf"
         run_xinetd redir-i
         ;;
     socat)
-        exec "$(program socat)" -d -d -lf "$log" \
+        alone "$(program socat)" -d -d -lf "$log" \
             "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=4096" "TCP:127.0.0.1:$TARGET_PORT"
         ;;
     xinetd-redirect)
@@ -207,16 +207,16 @@ become() {
         run_xinetd xinetd-redirect
         ;;
     socket-proxyd)
-        exec "${activate[@]}" "$(program systemd-socket-proxyd)" --connections-max=20000 \
+        alone "${activate[@]}" "$(program systemd-socket-proxyd)" --connections-max=20000 \
             "127.0.0.1:$TARGET_PORT"
         ;;
     haproxy | haproxy-splice)
         haproxy_conf "$port" "$([ "$1" = haproxy ] || echo splice)" >"$WORK/$1.conf"
-        exec "$(program haproxy)" -db -f "$WORK/$1.conf" >"$log"
+        alone "$(program haproxy)" -db -f "$WORK/$1.conf" >"$log"
         ;;
     nginx)
         nginx_conf "$port" >"$WORK/nginx.conf"
-        exec "$(program nginx)" -p "$WORK" -c "$WORK/nginx.conf"
+        alone "$(program nginx)" -p "$WORK" -c "$WORK/nginx.conf"
         ;;
     esac
     exit 127

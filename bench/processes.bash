@@ -88,14 +88,20 @@ files_for() {
     esac
 }
 
-# launch NAME COMMAND...: in a cgroup and a process group of its own.
+# alone COMMAND...: becomes COMMAND in a session of its own. The scheduler shares a processor among
+# sessions first, sched(7): who had one with the load generator would be measured as a part of it,
+# and the servers of xinetd, which gives each of them a session, would not.
+alone() {
+    exec setsid "$@"
+}
+
+# launch NAME COMMAND...: in a cgroup of its own, where COMMAND is to be `alone`.
 launch() {
     local name=$1
 
     shift
     [ -z "$CGROUP" ] || mkdir -p "$CGROUP/$name"
     [ -z "$MEMORY" ] || mkdir -p "$MEMORY/$name"
-    set -m # that is what makes a process group
     (
         trap - EXIT INT TERM HUP
         [ -z "$CGROUP" ] || echo "$BASHPID" >"$CGROUP/$name/cgroup.procs"
@@ -104,13 +110,12 @@ launch() {
         "$@"
     ) </dev/null >"$WORK/$name.out" 2>"$WORK/$name.err" &
     PID[$name]=$!
-    set +m
 }
 
 start_target() {
     free_port
     TARGET_PORT=$FREE PORT[target]=$FREE
-    launch target exec "$BUILD/bench/serve" 127.0.0.1 "$TARGET_PORT"
+    launch target alone "$BUILD/bench/serve" 127.0.0.1 "$TARGET_PORT"
     has_started target || {
         say "the target does not start: $(cat "$WORK/target.err")"
         return 1

@@ -154,7 +154,7 @@ runner() {
 @test "all that a contender has started ends with it" {
     # One that has left its group, and one that has left its parent.
     # shellcheck disable=SC2016
-    run -0 runner 'launch x sh -c "setsid sleep 1000 & (sleep 1001 &); exec sleep 1002"
+    run -0 runner 'launch x alone sh -c "setsid sleep 1000 & (sleep 1001 &); exec sleep 1002"
         has_three() {
             FAMILY=$(family "${PID[x]}")
             [ "$(sed "s,\([0-9]*\) .*,/proc/\1/comm," <<<"$FAMILY" | xargs cat | grep -c sleep)" = 3 ]
