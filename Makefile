@@ -218,12 +218,15 @@ demo: all $(O)/peer
 	$(Q)BUILD='$(abspath $(O))' examples/demo
 
 # The benchmark: its own load generator and target, and what it measures the relay against.
-BENCH_TOOLS    = $(addprefix $(O)/bench/,load serve accept start without-pipes)
+BENCH_TOOLS    = $(addprefix $(O)/bench/,load serve accept start without-pipes \
+                   udp-load udp-serve udp-wait)
 
 $(BENCH_TOOLS): $(O)/bench/%: $(O)/obj/bench/%.o $(O)/obj/bench/stream.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+$(addprefix $(O)/bench/,udp-load udp-serve): $(O)/obj/bench/datagram.o
 
 $(O)/bench/noop: $(O)/relay/bench/noop.o
 	$(call say,LD,$@)
