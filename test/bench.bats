@@ -255,6 +255,13 @@ runner() {
     [ "$output" -gt "$PORT" ]
 }
 
+@test "ports in a row are free, and so is the one of datagrams" {
+    start_udp_target
+    # shellcheck disable=SC2016
+    run -0 runner "NEXT_PORT=$((PORT - 1))"'; free_ports 3; echo "$FREE"'
+    [ "$output" -gt "$PORT" ]
+}
+
 @test "who does not start on a port is not taken for who listens there" {
     start_target
     # shellcheck disable=SC2016
