@@ -77,8 +77,8 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments list pool worker board dial pump pipe clock log \
-	journal report syslogd $(SHARED)))
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments list pool worker board udp sessions \
+	datagrams stock dialler mixed dial pump pipe clock log journal report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries aclfile emit unit text \
 	explain ranges list logfile generator apply hangup systemd command launch children lines source output \
 	templates $(SHARED)))
@@ -88,7 +88,7 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl list options arguments board pool pump journal log conf unit emit output command
+UNIT_TESTS = host acl list options arguments dial board pool pump mixed journal log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -99,9 +99,11 @@ UNIT_journal = $(call unit_objs,journal)
 UNIT_log     = $(call unit_objs,log journal syslogd)
 UNIT_conf    = $(call unit_objs,conf $(SHARED))
 UNIT_arguments = $(call unit_objs,arguments $(SHARED))
+UNIT_dial    = $(call unit_objs,dial clock host)
 UNIT_board   = $(call unit_objs,board host)
 UNIT_pool    = $(call unit_objs,pool worker board host)
 UNIT_pump    = $(call unit_objs,pump pipe clock)
+UNIT_mixed   = $(call unit_objs,mixed clock)
 UNIT_unit    = $(call unit_objs,unit text)
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
 UNIT_output  = $(call unit_objs,output source)
@@ -179,6 +181,7 @@ $(O)/test/unit/pool_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,accept4 
 	epoll_pwait eventfd kill prctl)
 $(O)/test/unit/pump_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,clock_gettime fcntl pipe2 \
 	splice)
+$(O)/test/unit/mixed_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,ppoll recv send)
 
 $(foreach t,$(UNIT_TESTS),$(eval $(O)/test/unit/$(t)_test: $(UNIT_$(t))))
 
@@ -189,11 +192,11 @@ $(O)/test/fuzz/%_replay: $(O)/obj/test/fuzz/fuzz_%.o $(O)/obj/test/fuzz/replay.o
 
 $(foreach f,$(FUZZERS),$(eval $(O)/test/fuzz/$(f)_replay: $(call unit_objs,$(FUZZ_$(f)))))
 
-$(O)/peer: $(O)/obj/test/peer.o
+$(O)/peer $(O)/datagram: $(O)/%: $(O)/obj/test/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
 
-test-programs: all $(O)/peer $(UNIT_BINS) $(REPLAYS) bench-tools
+test-programs: all $(O)/peer $(O)/datagram $(UNIT_BINS) $(REPLAYS) bench-tools
 
 check: test-programs
 	$(Q)BUILD='$(abspath $(O))' test/run $(TESTS)

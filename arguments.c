@@ -68,6 +68,20 @@ static int take_option(struct arguments *arguments, const char *argument, char *
     return 0;
 }
 
+// What follows the digits of a port. Returns whether it is a protocol, or nothing.
+static bool take_protocol(struct arguments *arguments, const char *text)
+{
+    if (*text == '\0')
+        arguments->target_protocol = ARGUMENTS_AS_CLIENT;
+    else if (strcmp(text, "/tcp") == 0)
+        arguments->target_protocol = ARGUMENTS_TCP;
+    else if (strcmp(text, "/udp") == 0)
+        arguments->target_protocol = ARGUMENTS_UDP;
+    else
+        return false;
+    return true;
+}
+
 static int take_target(struct arguments *arguments, int count, char *const operands[], char *error)
 {
     enum host_kind kind = count > 0 ? host_kind(operands[0]) : HOST_BAD;
@@ -75,10 +89,11 @@ static int take_target(struct arguments *arguments, int count, char *const opera
     unsigned long port;
 
     if (count != (kind == HOST_UNIX ? 1 : 2))
-        return refuse(error,
-                      "expected HOST PORT, or unix:/PATH alone, after the options, found %d "
-                      "arguments; see --help",
-                      count);
+        return refuse(
+            error,
+            "expected HOST PORT[/tcp|/udp], or unix:/PATH alone, after the options, found %d "
+            "arguments; see --help",
+            count);
     if (kind == HOST_BAD)
         return refuse(error, "found \"%s\", expected an address, a host name or unix:/PATH",
                       operands[0]);
@@ -86,8 +101,12 @@ static int take_target(struct arguments *arguments, int count, char *const opera
     if (kind == HOST_UNIX)
         return 0;
     port = strtoul(operands[1], &end, 10);
-    if (operands[1][0] < '0' || operands[1][0] > '9' || *end || port < 1 || port > 65535)
-        return refuse(error, "found \"%s\", expected a port from 1 to 65535", operands[1]);
+    if (operands[1][0] < '0' || operands[1][0] > '9' || port < 1 || port > 65535 ||
+        !take_protocol(arguments, end))
+        return refuse(error,
+                      "found \"%s\", expected a port from 1 to 65535, and /tcp or /udp where the "
+                      "target's protocol is not the client's",
+                      operands[1]);
     arguments->target_port = (unsigned)port;
     return 0;
 }

@@ -15,12 +15,17 @@
 // The longest message, its NUL included; it is cut to that.
 #define ARGUMENTS_ERROR_MAX 1024
 
+// What "/tcp" or "/udp" after the port of the target says. Without it the target's protocol is that
+// of standard input.
+enum arguments_protocol { ARGUMENTS_AS_CLIENT, ARGUMENTS_TCP, ARGUMENTS_UDP };
+
 // Refers to itself: not to be copied.
 struct arguments {
     struct options options;
     struct acl acl;
     const char *target_host; // NULL where only a text is asked for
     unsigned target_port;    // 0 for a unix socket
+    enum arguments_protocol target_protocol;
     const char *patterns[ACL_LISTS][ARGUMENTS_LISTS_MAX];
 };
 

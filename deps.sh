@@ -16,13 +16,13 @@ run_needs='gcc:gcc make:make musl-gcc:musl-tools :libc6-dev :libwrap0-dev'
 test_needs="$run_needs bats:bats clang:clang clang-format:clang-format llvm-symbolizer:llvm
     :libclang-rt-dev shellcheck:shellcheck mandoc:mandoc ps:procps ip:iproute2 unshare:util-linux
     setpriv:util-linux nsenter:util-linux prlimit:util-linux logger:bsdutils
-    perl:perl-base systemctl:systemd systemd-socket-activate:systemd"
+    perl:perl-base systemctl:systemd systemd-socket-activate:systemd dig:bind9-dnsutils"
 bench_needs="$run_needs ip:iproute2 unshare:util-linux setpriv:util-linux prlimit:util-linux
     perl:perl-base systemd-socket-activate:systemd"
-# logrotate is no daemon, but its package wants cron
+# logrotate is no daemon, but its package wants cron; that of dnsmasq itself would start it
 run_daemons='xinetd:xinetd'
 test_daemons="$run_daemons rinetd:rinetd inetd:openbsd-inetd inetutils-inetd:inetutils-inetd
-    logrotate:logrotate"
+    logrotate:logrotate dnsmasq:dnsmasq-base"
 # nginx keeps what relays streams in a module
 bench_daemons="$run_daemons rinetd:rinetd redir:redir socat:socat haproxy:haproxy nginx:nginx
     ../lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream"

@@ -30,9 +30,15 @@ struct lookup {
     int reply;
     int error; // of getaddrinfo(3)
     struct addrinfo *list;
+    int type; // of socket(2)
     char host[HOST_NAME_MAX_BYTES + 2];
     char port[8];
 };
+
+static int socket_type(const struct dial_request *request)
+{
+    return request->datagram ? SOCK_DGRAM : SOCK_STREAM;
+}
 
 // Waits for EVENTS on FD (none: for time to pass) until DEADLINE, 0 being never. Returns what has
 // come of them, POLLERR and POLLHUP, or -1 with ETIMEDOUT or EINTR.
@@ -63,7 +69,7 @@ static int wait_until(const struct dial_request *request, int fd, short events, 
 // they are small letters as a rule, and may be those of the configuration. To DNS all are the same.
 static int get_addresses(struct lookup *lookup)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo hints = {.ai_socktype = lookup->type};
     char small[sizeof lookup->host];
     size_t i = 0;
     int error;
@@ -126,6 +132,7 @@ static int look_up(const struct dial_request *request, const char *host, int64_t
         return -1;
     }
     lookup->reply = reply[1];
+    lookup->type = socket_type(request);
     snprintf(lookup->host, sizeof lookup->host, "%s", host);
     snprintf(lookup->port, sizeof lookup->port, "%u", request->port);
     error = start_lookup(lookup);
@@ -232,7 +239,8 @@ static bool is_listener(const struct dial_request *request, const struct addrinf
 {
     union host_address target, listener = request->listener;
 
-    if (info->ai_family != AF_INET && info->ai_family != AF_INET6)
+    if (listener.any.sa_family == AF_UNSPEC ||
+        (info->ai_family != AF_INET && info->ai_family != AF_INET6))
         return false;
     memset(&target, 0, sizeof target);
     memcpy(&target, info->ai_addr, info->ai_addrlen);
@@ -247,8 +255,8 @@ static bool is_listener(const struct dial_request *request, const struct addrinf
            is_local(&target);
 }
 
-// TCP lets a socket connect to itself when the kernel happens to give it the target's port and
-// nobody listens there: the client would then talk to its own echo.
+// TCP and UDP let a socket connect to itself when the kernel happens to give it the target's port
+// and nobody has that: the client would then talk to its own echo.
 static bool is_itself(int fd, const struct addrinfo *info)
 {
     union host_address local, target;
@@ -306,7 +314,7 @@ static int try_address(const struct dial_request *request, const struct addrinfo
         return -1;
     }
     *step = DIAL_SOCKET;
-    fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fd = socket(info->ai_family, socket_type(request) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     *step = DIAL_BIND;
@@ -348,8 +356,8 @@ static void explain(const struct dial_request *request, const struct addrinfo *i
                  request->host, describe(error));
     else
         snprintf(failure->reason, sizeof failure->reason,
-                 "unable to connect to %s (%s) port %u: %s", request->host, text, request->port,
-                 describe(error));
+                 "unable to connect to %s (%s) %sport %u: %s", request->host, text,
+                 request->datagram ? "UDP " : "", request->port, describe(error));
     errno = error;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 //
-// dial: a host and a port in, a connected stream socket out, by a deadline.
+// dial: a host and a port in, a connected socket out, by a deadline.
 #ifndef DIAL_H
 #define DIAL_H
 
@@ -16,11 +16,14 @@
 struct dial_request {
     const char *host; // any kind but HOST_BAD; names are looked up now
     unsigned port;    // host byte order; ignored for HOST_UNIX
+    bool datagram;    // UDP in place of TCP; not for HOST_UNIX. Only looking up can take time then,
+                      // and that somebody is there is not known before a datagram has been answered
     const char *src;  // the local address to connect from, or a name of it; NULL: the kernel's
                       // choice. Target addresses of another family are passed over
     long timeout_ms;  // for the look-up and all addresses together; 0: as long as the kernel tries
-    // Where the client came in: a target that is this very listener is refused with ELOOP. The
-    // listener may serve every IPv4, or every IPv6, address of this host, or both.
+    // Where the client came in, if by the protocol of the target: a target that is this very
+    // listener is refused with ELOOP. The listener may serve every IPv4, or every IPv6, address of
+    // this host, or both. All zeros: nothing is refused so.
     union host_address listener;
     bool serves_all_ipv4, serves_all_ipv6;
     // Signals are let in while dial() waits, by this mask; it gives up when *STOP becomes true.

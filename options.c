@@ -22,15 +22,17 @@ const struct option_row options_table[OPTION_COUNT] = {
                                 "for looking the target up and connecting, all its addresses "
                                 "together; 0: as long as the kernel tries"},
     [OPTION_TIMEOUT] = {"timeout", OPTION_IS_NUMBER, OPTION_FOR_RELAY, 0, SECONDS_MAX, 0, "SECONDS",
-                        "end a connection on which nothing moves for so long; 0: never"},
+                        "end a connection on which nothing moves for so long; 0: never; of a UDP "
+                        "client: 0, as nothing, is 72"},
     [OPTION_KEEPALIVE] = {"keepalive", OPTION_IS_SWITCH, OPTION_FOR_RELAY, 0, 1, 1, "on|off",
                           "let the kernel find out when a silent peer is gone"},
     [OPTION_MAX] = {"max", OPTION_IS_NUMBER, OPTION_FOR_ACCEPTOR, 1, LIMIT_MAX, 1000, "N",
-                    "connections at once; more wait until one of them has ended"},
+                    "connections at once; more wait until one of them has ended; of UDP "
+                    "clients, 5000 unless given: the longest idle one is ended"},
     [OPTION_PER_SOURCE] = {"per-source", OPTION_IS_NUMBER, OPTION_FOR_ACCEPTOR, 1, LIMIT_MAX, -1,
-                           "N", "connections at once from one address"},
+                           "N", "connections, or UDP clients, at once from one address"},
     [OPTION_LINGER] = {"linger", OPTION_IS_NUMBER, OPTION_FOR_ACCEPTOR, 1, SECONDS_MAX, 60,
-                       "SECONDS", "end when there has been no connection for so long"},
+                       "SECONDS", "end when there has been no client for so long"},
     [OPTION_WRAP] = {"wrap", OPTION_IS_NAME, OPTION_FOR_WRAP, 0, 0, 0, "NAME",
                      "ask TCP wrappers under this daemon name"},
     [OPTION_GLOBAL_ALLOW] = {"global-allow", OPTION_IS_PATTERNS, OPTION_FOR_COMMAND, 0, 0, 0,

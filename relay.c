@@ -20,14 +20,19 @@
 #include "host.h"
 #include "list.h"
 #include "log.h"
+#include "mixed.h"
 #include "options.h"
 #include "pool.h"
 #include "pump.h"
 #include "report.h"
+#include "udp.h"
 
 #define PROGRAM "rinetd-relay"
 
 #define RESOLVED_MAX_BYTES 1024
+
+#define UDP_TIMEOUT_S 72 // as rinetd
+#define UDP_MAX       5000
 
 #define WRAP_PROGRAM       "rinetd-wrap"
 #define WRAP_ARGUMENTS_MAX 512
@@ -51,6 +56,7 @@ struct relay {
     const struct acl *acl;
     const char *target_host;
     unsigned target_port;
+    bool from_datagrams, to_datagrams;
     char listener_host[HOST_NAME_MAX_BYTES + 2];
     unsigned listener_port;
     union host_address local; // where the client came in
@@ -60,7 +66,7 @@ struct relay {
     struct log_record record;
 };
 
-enum input { INPUT_BAD, INPUT_CONNECTION, INPUT_LISTENER };
+enum input { INPUT_BAD, INPUT_CONNECTION, INPUT_LISTENER, INPUT_DATAGRAMS };
 
 // A common symbol lies behind all other data, the libc's as well: what every connection touches of
 // that is at the beginning, and in one page.
@@ -103,13 +109,15 @@ static int print_option(const struct option_row *row)
 
 static int print_help(void)
 {
-    int status = print("usage: " PROGRAM " [options] HOST PORT\n"
+    int status = print("usage: " PROGRAM " [options] HOST PORT[/tcp|/udp]\n"
                        "       " PROGRAM " [options] unix:/PATH\n"
                        "       " PROGRAM " --resolve\n"
                        "\n"
                        "Forwards the connection on standard input to the target; where standard "
                        "input is a\n"
-                       "listening socket, every connection that comes to it.\n"
+                       "listening or datagram socket, all clients that come to it. The target's "
+                       "protocol is\n"
+                       "that of the client unless it is given.\n"
                        "\n");
 
     for (int i = 0; i < OPTION_COUNT && status == EXIT_SERVED; i++)
@@ -182,10 +190,8 @@ static enum input input_kind(void)
         return INPUT_BAD;
     }
     size = sizeof listening;
-    if (type != SOCK_STREAM) {
-        report("standard input is a datagram socket: this version forwards TCP only");
-        return INPUT_BAD;
-    }
+    if (type != SOCK_STREAM)
+        return INPUT_DATAGRAMS;
     if (getsockopt(0, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening)
         return INPUT_LISTENER;
     return INPUT_CONNECTION;
@@ -216,14 +222,12 @@ static void write_log(struct relay *relay, enum log_event event)
     write_line(relay, sink);
 }
 
-// Finds out who the client is and where it came in. Returns -1 where it is gone already.
-static int meet_client(struct relay *relay)
+// Finds out where the client came in.
+static void meet_listener(struct relay *relay)
 {
-    union host_address peer;
-    socklen_t size = sizeof peer;
     const char *listener = relay->options->text[OPTION_LISTENER];
+    socklen_t size = sizeof relay->local;
 
-    memset(&peer, 0, sizeof peer);
     relay->record.listener_host = "?";
     relay->record.target_host = relay->target_host;
     relay->record.target_port = relay->target_port;
@@ -238,7 +242,16 @@ static int meet_client(struct relay *relay)
     if (relay->listener_host[0])
         relay->record.listener_host = relay->listener_host;
     relay->record.listener_port = relay->listener_port;
-    size = sizeof peer;
+}
+
+// Finds out who the client is. Returns -1 where it is gone already.
+static int meet_client(struct relay *relay)
+{
+    union host_address peer;
+    socklen_t size = sizeof peer;
+
+    memset(&peer, 0, sizeof peer);
+    meet_listener(relay);
     if (getpeername(0, &peer.any, &size) < 0)
         return -1;
     // xinetd turns a mapped socket into a plain IPv4 one; the listener still tells.
@@ -309,27 +322,36 @@ static bool is_ipv6_only(void)
     return getsockopt(0, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && only;
 }
 
-// Connects to the target. Returns the socket, or -1 when the failure was logged and reported;
-// *CLEAN is then false if something goes on in this process.
-FRAME static int reach_target(struct relay *relay, bool *clean)
+static void describe_target(const struct relay *relay, struct dial_request *request)
 {
     union host_address listener;
-    struct dial_failure failure;
-    struct dial_request request = {
+
+    *request = (struct dial_request){
         .host = relay->target_host,
         .port = relay->target_port,
         .src = relay->options->text[OPTION_SRC],
         .timeout_ms = relay->options->number[OPTION_CONNECT_TIMEOUT] * 1000,
-        .listener = relay->local,
+        .datagram = relay->to_datagrams,
         .mask = relay->mask,
         .stop = relay->stop,
     };
+    if (relay->from_datagrams == relay->to_datagrams)
+        request->listener = relay->local;
+    if (host_address(relay->listener_host, 0, &listener) > 0 && host_is_wildcard(&listener)) {
+        request->serves_all_ipv6 = listener.any.sa_family == AF_INET6;
+        request->serves_all_ipv4 = !request->serves_all_ipv6 || !is_ipv6_only();
+    }
+}
+
+// Connects to the target. Returns the socket, or -1 when the failure was logged and reported;
+// *CLEAN is then false if something goes on in this process.
+FRAME static int reach_target(struct relay *relay, bool *clean)
+{
+    struct dial_failure failure;
+    struct dial_request request;
     int target;
 
-    if (host_address(relay->listener_host, 0, &listener) > 0 && host_is_wildcard(&listener)) {
-        request.serves_all_ipv6 = listener.any.sa_family == AF_INET6;
-        request.serves_all_ipv4 = !request.serves_all_ipv6 || !is_ipv6_only();
-    }
+    describe_target(relay, &request);
     target = dial(&request, &failure);
     if (target < 0) {
         write_log(relay, failure_event(failure.step));
@@ -374,17 +396,21 @@ static bool receive_client(struct relay *relay)
 static void relay_bytes(struct relay *relay, int target)
 {
     int keepalive = relay->options->number[OPTION_KEEPALIVE] != 0;
+    struct pump_request request = {.client = 0,
+                                   .target = target,
+                                   .buffers = &relay_memory.buffers,
+                                   .idle_ms = relay->options->number[OPTION_TIMEOUT] * 1000,
+                                   .mask = relay->mask,
+                                   .stop = relay->stop};
     struct pump_result result;
 
     tune(0, keepalive);
-    tune(target, keepalive);
-    pump(&(struct pump_request){.client = 0,
-                                .target = target,
-                                .buffers = &relay_memory.buffers,
-                                .idle_ms = relay->options->number[OPTION_TIMEOUT] * 1000,
-                                .mask = relay->mask,
-                                .stop = relay->stop},
-         &result);
+    if (relay->to_datagrams) {
+        mixed(&request, &result);
+    } else {
+        tune(target, keepalive);
+        pump(&request, &result);
+    }
     // The client knows of the end, and may come again sooner than the log is done.
     pool_forget_client();
     relay->record.from_client = result.from_client;
@@ -405,6 +431,7 @@ static int serve(const struct arguments *arguments, const sigset_t *mask,
     relay.acl = &arguments->acl;
     relay.target_host = arguments->target_host;
     relay.target_port = arguments->target_port;
+    relay.to_datagrams = arguments->target_protocol == ARGUMENTS_UDP;
     relay.mask = mask;
     relay.stop = stop;
     if (receive_client(&relay)) {
@@ -499,6 +526,154 @@ FRAME static int serve_listener(struct relay_rule *rule)
     return EXIT_SERVED;
 }
 
+// What the sessions of a datagram socket have in common.
+struct relay_datagrams {
+    struct relay relay;
+    struct dial_request target;
+};
+
+static void set_client(struct relay *relay, const union host_address *client)
+{
+    acl_client_set(&relay->client, client, false);
+    relay->record.client = relay->client.text[0] ? relay->client.text : NULL;
+    relay->record.from_client = relay->record.to_client = 0;
+}
+
+static bool may_enter_udp(void *context, const union host_address *client, bool tell)
+{
+    struct relay *relay = &((struct relay_datagrams *)context)->relay;
+
+    set_client(relay, client);
+    if (tell)
+        return may_enter(relay);
+    return acl_check(relay->acl, &relay->client).verdict == ACL_ALLOWED;
+}
+
+static int dial_udp(void *context, struct dial_failure *failure)
+{
+    const struct relay_datagrams *datagrams = context;
+    int target = dial(&datagrams->target, failure);
+
+    if (target >= 0 && !datagrams->relay.to_datagrams)
+        tune(target, datagrams->relay.options->number[OPTION_KEEPALIVE] != 0);
+    return target;
+}
+
+static void note_udp(void *context, const union host_address *client, enum udp_event event,
+                     const struct udp_bytes *bytes)
+{
+    static const enum log_event events[] = {
+        [UDP_OPENED] = LOG_EVENT_OPENED,
+        [UDP_TARGET_ENDED] = LOG_EVENT_DONE_LOCAL_CLOSED,
+        [UDP_CLIENT_ENDED] = LOG_EVENT_DONE_REMOTE_CLOSED,
+    };
+    struct relay *relay = &((struct relay_datagrams *)context)->relay;
+
+    set_client(relay, client);
+    relay->record.from_client = bytes->from_client;
+    relay->record.to_client = bytes->to_client;
+    write_log(relay, events[event]);
+}
+
+static void note_udp_failure(void *context, const union host_address *client, enum dial_step step,
+                             const char *reason)
+{
+    struct relay *relay = &((struct relay_datagrams *)context)->relay;
+
+    set_client(relay, client);
+    write_log(relay, failure_event(step));
+    if (reason)
+        report("%s", reason);
+}
+
+// What is wrong with the datagram socket on descriptor 0, or with what it is to be served by; NULL
+// where nothing is.
+static const char *udp_error(const struct relay_rule *rule, const union host_address *local)
+{
+    const struct options *options = &rule->arguments.options;
+    int protocol = 0;
+    socklen_t size = sizeof protocol;
+
+    if (options->text[OPTION_WRAP] || options->text[OPTION_REFUSED])
+        return "--wrap and --refused are for connections: TCP wrappers are not asked for datagrams";
+    if (getsockopt(0, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0 || protocol != IPPROTO_UDP)
+        return "standard input is a socket of neither TCP nor UDP";
+    if (host_port(local) == 0)
+        return "standard input is a datagram socket that is not bound to a port";
+    if (host_kind(rule->arguments.target_host) == HOST_UNIX)
+        return "a unix socket is no target for datagrams";
+    return NULL;
+}
+
+// Descriptor 1 may be the datagram socket too, as 2 has been.
+static void hide_client(void)
+{
+    if (!report_may_print())
+        dup2(2, 1);
+}
+
+static bool is_numeric(const char *host)
+{
+    return !host || host_kind(host) != HOST_NAME;
+}
+
+static void prepare_datagrams(struct relay_datagrams *datagrams, const struct relay_rule *rule)
+{
+    static const volatile sig_atomic_t never = 0;
+    struct relay *relay = &datagrams->relay;
+
+    memset(datagrams, 0, sizeof *datagrams);
+    relay->options = &rule->arguments.options;
+    relay->acl = &rule->arguments.acl;
+    relay->target_host = rule->arguments.target_host;
+    relay->target_port = rule->arguments.target_port;
+    relay->from_datagrams = true;
+    relay->to_datagrams = rule->arguments.target_protocol != ARGUMENTS_TCP;
+    meet_listener(relay);
+    describe_target(relay, &datagrams->target);
+    datagrams->target.stop = &never; // in a thread: the signals are for the first one
+}
+
+FRAME static int serve_datagrams(const struct relay_rule *rule)
+{
+    const struct options *options = &rule->arguments.options;
+    long timeout = options->number[OPTION_TIMEOUT], per_source = options->number[OPTION_PER_SOURCE];
+    struct relay_datagrams datagrams;
+    sigset_t mask;
+    struct udp_request request = {
+        .max = options->text[OPTION_MAX] ? (unsigned)options->number[OPTION_MAX] : UDP_MAX,
+        .per_source = per_source > 0 ? (unsigned)per_source : 0,
+        .timeout_ms = (timeout > 0 ? timeout : UDP_TIMEOUT_S) * 1000,
+        .linger_ms = options->number[OPTION_LINGER] * 1000,
+        .dial_ms = options->number[OPTION_CONNECT_TIMEOUT] * 1000,
+        .mask = &mask,
+        .stop = &stop_requested,
+        .context = &datagrams,
+        .may_enter = may_enter_udp,
+        .dial = dial_udp,
+        .note = note_udp,
+        .note_failure = note_udp_failure,
+        .tell = report,
+    };
+    const char *error;
+
+    prepare_datagrams(&datagrams, rule);
+    error = udp_error(rule, &datagrams.relay.local);
+    if (error) {
+        report("%s", error);
+        return EXIT_USAGE;
+    }
+    request.stream = !datagrams.relay.to_datagrams;
+    request.dial_waits = request.stream || !is_numeric(rule->arguments.target_host) ||
+                         !is_numeric(options->text[OPTION_SRC]);
+    hide_client();
+    catch_signals(&mask);
+    if (udp(&request, &datagrams.relay.local) == 0)
+        return EXIT_SERVED;
+    report("unable to serve the datagram socket: %s", strerror(errno));
+    return EXIT_SYSTEM;
+}
+
 // Where systemd passes its socket as sd_listen_fds(3) says, that becomes standard input.
 static void take_listen_fds(void)
 {
@@ -545,6 +720,8 @@ int main(int argc, char *argv[])
         return serve_connection(rule);
     case INPUT_LISTENER:
         return serve_listener(rule);
+    case INPUT_DATAGRAMS:
+        return serve_datagrams(rule);
     case INPUT_BAD:
         break;
     }

@@ -1,14 +1,15 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: ISC
 #
-# For bats files: `load helper` first. Programs: $RELAY $GEN $WRAP $PEER; this test's folder: $T.
-# What a test starts by `start NAME`, and by all that is built on it, writes to $T/NAME.out and
-# $T/NAME.err, and is ended with all its descendants by `stop NAME` or at the test's end.
+# For bats files: `load helper` first. Programs: $RELAY $GEN $WRAP $PEER $DATAGRAM; this test's
+# folder: $T. What a test starts by `start NAME`, and by all that is built on it, writes to $T/NAME.out
+# and $T/NAME.err, and is ended with all its descendants by `stop NAME` or at the test's end.
 bats_require_minimum_version 1.5.0
 load servers
 
 RELAY=${BUILD:?}/rinetd-relay GEN=$BUILD/rinetd-gen WRAP=$BUILD/rinetd-wrap PEER=$BUILD/peer
-export RELAY GEN WRAP PEER
+DATAGRAM=$BUILD/datagram
+export RELAY GEN WRAP PEER DATAGRAM
 
 setup() {
     common_setup

@@ -45,7 +45,8 @@ static const char usage_text[] =
     "       peer serve [--port-file=FILE] [--count=N] [--stderr=FILE] [--status-file=FILE]\n"
     "                  TARGET COMMAND [ARG...]\n"
     "       peer hand [--port-file=FILE] [--count=N] [--stderr=FILE] [--status-file=FILE]\n"
-    "                 TARGET COMMAND [ARG...]      gives COMMAND the listener, anew when it ends\n"
+    "                 [--datagram] TARGET COMMAND [ARG...]\n"
+    "                 gives COMMAND the listener, or the socket for datagrams, anew when it ends\n"
     "       peer syslog [--port-file=FILE] PATH    prints each datagram that comes to PATH\n"
     "       peer stuff PATH                        sends datagrams until PATH takes no more\n"
     "       peer under COMMAND [ARG...]            ends what COMMAND leaves behind\n"
@@ -61,7 +62,7 @@ struct options {
     const char *from, *port_file, *status_file, *stderr_file;
     int times, parallel, count, rcvbuf, sndbuf;
     int deadline_ms;
-    bool silent;
+    bool silent, datagram;
 };
 
 struct target {
@@ -874,6 +875,8 @@ static char **parse_options(char **list)
             parse_deadline(deadline);
         else if (strcmp(*list, "--silent") == 0)
             options.silent = true;
+        else if (strcmp(*list, "--datagram") == 0)
+            options.datagram = true;
         else if (!parse_text_option(*list) && !parse_number_option(*list))
             usage("peer: unknown option %s\n", *list);
     }
@@ -944,18 +947,18 @@ static void converse(const struct target *t)
 static int open_listener(struct target *t)
 {
     const struct sockaddr_un *un = (struct sockaddr_un *)&t->address;
-    int fd = new_socket(t->address.ss_family, SOCK_STREAM);
+    int fd = new_socket(t->address.ss_family, options.datagram ? SOCK_DGRAM : SOCK_STREAM);
 
     snprintf(doing, sizeof doing, "listen %s", t->name);
     if (t->address.ss_family == AF_UNIX && un->sun_path[0] != '\0')
         unlink(un->sun_path);
-    else if (t->address.ss_family != AF_UNIX)
+    else if (t->address.ss_family != AF_UNIX && !options.datagram)
         set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (t->address.ss_family == AF_INET6)
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     if (bind(fd, (struct sockaddr *)&t->address, t->size) < 0)
         fail("unable to bind: %s", strerror(errno));
-    if (listen(fd, options.silent ? 0 : SOMAXCONN) < 0)
+    if (!options.datagram && listen(fd, options.silent ? 0 : SOMAXCONN) < 0)
         fail("unable to listen: %s", strerror(errno));
     if (t->address.ss_family != AF_UNIX &&
         getsockname(fd, (struct sockaddr *)&t->address, &t->size) < 0)
@@ -1508,13 +1511,14 @@ static int highest_port(void)
 }
 
 // A socket of IPv6 that takes IPv4 as well asks for both families at once.
-static bool port_is_free(int port, int family)
+static bool port_is_free(int port, int family, int type)
 {
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int fd = new_socket(family, SOCK_STREAM), result;
+    int fd = new_socket(family, type), result;
 
-    set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (type == SOCK_STREAM) // among sockets for datagrams it would share a port
+        set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family == AF_INET6)
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     result = family == AF_INET6 ? bind(fd, (struct sockaddr *)&six, sizeof six)
@@ -1545,7 +1549,7 @@ static int main_free_port(char **list)
     for (int i = 0; i < range && wanted > 0; i++) {
         int port = LOWEST_PORT + (int)((start + (unsigned)i) % (unsigned)range);
 
-        if (port_is_free(port, family)) {
+        if (port_is_free(port, family, SOCK_STREAM) && port_is_free(port, family, SOCK_DGRAM)) {
             print_number((uint64_t)port);
             wanted--;
         }

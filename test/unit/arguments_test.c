@@ -22,6 +22,15 @@ static void test_parse(void)
         {{"unix:/run/x", "80"}, "expected HOST PORT"},
         {{"10.0.0.5", "0"}, "found \"0\", expected a port"},
         {{"10.0.0.5", "80x"}, "found \"80x\", expected a port"},
+        {{"10.0.0.5", "80/tcp"}, NULL},
+        {{"10.0.0.5", "80/udp"}, NULL},
+        {{"10.0.0.5", "80/"}, "found \"80/\", expected a port"},
+        {{"10.0.0.5", "80/sctp"}, "found \"80/sctp\", expected a port"},
+        {{"10.0.0.5", "80/UDP"}, "found \"80/UDP\", expected a port"},
+        {{"10.0.0.5", "80/udp "}, "found \"80/udp \", expected a port"},
+        {{"10.0.0.5", "/udp"}, "found \"/udp\", expected a port"},
+        {{"10.0.0.5", "65536/udp"}, "found \"65536/udp\", expected a port"},
+        {{"unix:/run/x", "/udp"}, "expected HOST PORT"},
         {{"--max", "10.0.0.5", "80"}, "--max needs a value: --max=N"},
         {{"--max=0", "10.0.0.5", "80"}, "found \"--max=0\", expected a whole number"},
         {{"--linger=0", "10.0.0.5", "80"}, "found \"--linger=0\", expected a whole number"},
@@ -47,6 +56,32 @@ static void test_parse(void)
                     ? result < 0 && strncmp(error, table[i].error, strlen(table[i].error)) == 0
                     : result == 0 && error[0] == '\0',
                 "%s ...: %s", table[i].words[0], table[i].error ? table[i].error : "good");
+    }
+}
+
+static void test_target(void)
+{
+    static const struct {
+        char text[10];
+        unsigned port;
+        enum arguments_protocol protocol;
+    } table[] = {
+        {"53", 53, ARGUMENTS_AS_CLIENT},
+        {"53/tcp", 53, ARGUMENTS_TCP},
+        {"65535/udp", 65535, ARGUMENTS_UDP},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        static struct arguments arguments;
+        char error[ARGUMENTS_ERROR_MAX], relay[] = "relay", host[] = "::1", port[10];
+
+        memset(&arguments, 0, sizeof arguments);
+        memcpy(port, table[i].text, sizeof port);
+        test_ok(arguments_parse(&arguments, 3, (char *[]){relay, host, port, NULL}, error) == 0 &&
+                    strcmp(arguments.target_host, "::1") == 0 &&
+                    arguments.target_port == table[i].port &&
+                    arguments.target_protocol == table[i].protocol,
+                "%s", table[i].text);
     }
 }
 
@@ -76,6 +111,7 @@ static void test_for_wrap(void)
 int main(void)
 {
     test_parse();
+    test_target();
     test_for_wrap();
     return test_end();
 }
