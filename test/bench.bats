@@ -275,3 +275,13 @@ runner() {
     grep '^| relay under the smallest acceptor (.acceptor.) | [0-9]' "$T/RESULTS.md"
     [ -s "$T/connections-1.svg" ]
 }
+
+@test "a round of datagrams with the relay and without ends with a table" {
+    QUICK=1 ROUNDS=2 SECTIONS='udp-many udp-sessions' CONTENDERS='direct udp-acceptor' RESULTS=$T \
+        run -0 "$BENCH/run"
+    [ "$(grep -c '^| no relay at all (.direct.) | [0-9]' "$T/RESULTS.md")" = 2 ]
+    [ "$(grep -c '^| relay under the smallest superserver, UDP (.udp-acceptor.) | [0-9]' \
+        "$T/RESULTS.md")" = 2 ]
+    run -1 grep failed "$T/RESULTS.md"
+    [ -s "$T/udp-many.svg" ]
+}
