@@ -17,6 +17,8 @@ struct apply_rule {
     char *listener;             // the "--listener=..." argument by which its relays are known
     union host_address address; // where it will listen, without the port
     unsigned port;
+    bool udp;
+    bool wait; // a first process has the socket
 };
 
 struct apply_request {
@@ -32,10 +34,9 @@ struct apply_request {
     bool (*is_ours)(const char *name);
     const char
         *rival; // and a unit that systemd stops for ours, to be started again on the way back
-    // For xinetd: all rules of the plan's only file, and whether they are in wait mode.
+    // For xinetd: all rules of the plan's only file.
     const struct apply_rule *rules;
     size_t count;
-    bool wait;
 };
 
 // Tells the user one thing through request->say(), which may be of any length.

@@ -107,16 +107,40 @@ static bool find_listener(struct check_index *table, struct conf_host *host,
     return true;
 }
 
-static bool is_udp(struct conf *conf, const struct conf_rule *rule)
+// TCP wrappers tell clients by their connections.
+static bool has_bad_wrap(struct conf *conf, const struct emit_rule *rule)
 {
-    const struct conf_port *port = rule->bind_port.udp ? &rule->bind_port : &rule->target_port;
+    const struct conf_rule *source = rule->rule;
+    const struct conf_place *wrap = &source->option_place[OPTION_WRAP];
 
-    if (!rule->bind_port.udp && !rule->target_port.udp)
+    if (!rule->udp || !rule->wrap_name)
         return false;
-    conf_report(conf, CONF_ERROR, port->protocol_place.line ? &port->protocol_place : &port->place,
-                "found \"/udp\", expected TCP: this version does not convert UDP rules yet; keep "
-                "rinetd running for them");
+    conf_report(conf, CONF_ERROR, wrap->line ? wrap : &source->bind_port.protocol_place,
+                "TCP wrappers cannot be asked about datagrams, so the rule is left out; expected "
+                "%s, and allow and deny lines for its clients",
+                wrap->line ? "no \"wrap\" on UDP" : "no UDP rule with --wrap");
     return true;
+}
+
+// Says what is probably not meant, and does no harm.
+static void note_udp(struct conf *conf, const struct conf_rule *rule)
+{
+    const struct options *options = &rule->options;
+    const char *src = options->text[OPTION_SRC];
+    bool looks_up = rule->target.kind == HOST_NAME || (src && host_kind(src) == HOST_NAME);
+
+    if (rule->bind_port.udp && !rule->target_port.protocol_place.line)
+        conf_report(conf, CONF_WARNING, &rule->target_port.place,
+                    "found no protocol after the target's port: without one it is TCP, as for "
+                    "rinetd 0.73, whatever the listener is, so datagrams become a stream; write "
+                    "/udp, or /tcp if that is meant");
+    if (rule->bind_port.udp && rule->target_port.udp && options->text[OPTION_KEEPALIVE])
+        conf_report(conf, CONF_WARNING, &rule->option_place[OPTION_KEEPALIVE],
+                    "\"keepalive\" has no effect here: neither side is a connection of TCP");
+    if (rule->target_port.udp && !looks_up && options->text[OPTION_CONNECT_TIMEOUT])
+        conf_report(conf, CONF_WARNING, &rule->option_place[OPTION_CONNECT_TIMEOUT],
+                    "\"connect-timeout\" has no effect here: there is no name to be looked up, and "
+                    "no connection to be made");
 }
 
 // A source address from which the target cannot be reached, by what both are.
@@ -151,7 +175,7 @@ static void leave_out_before(struct conf *conf, const struct conf_rule *rule)
 // far as it needs no look-up. It keeps its listener from a later rule that might let everybody in.
 static bool hold_listener(const struct conf_rule *rule, struct emit_rule *out)
 {
-    if (!rule->bind.text || rule->bind_port.number == 0 || rule->bind_port.udp ||
+    if (!rule->bind.text || rule->bind_port.number == 0 ||
         host_address(concrete_text(rule->bind.text, AF_INET), 0, &out->listener) == 0 ||
         out->listener.any.sa_family == AF_UNIX)
         return false;
@@ -171,6 +195,7 @@ static bool convert(struct check_index *table, struct conf_rule *rule, const cha
 
     memset(out, 0, sizeof *out);
     out->rule = rule;
+    out->udp = rule->bind_port.udp;
     if (rule->broken)
         return hold_listener(rule, out);
     out->wrap_name = rule->options.text[OPTION_WRAP] ? rule->options.text[OPTION_WRAP] : wrap_name;
@@ -184,16 +209,20 @@ static bool convert(struct check_index *table, struct conf_rule *rule, const cha
     emit_name(out);
     if (rule->target.kind != HOST_UNIX && !find_port(conf, &rule->target_port, &out->target_port))
         rule->broken = true;
-    if (!listens || is_udp(conf, rule) || has_bad_source(conf, rule))
+    if (!listens || has_bad_wrap(conf, out) || has_bad_source(conf, rule))
         rule->broken = true;
-    return listens && !rule->bind_port.udp;
+    if (!rule->broken)
+        note_udp(conf, rule);
+    return listens;
 }
 
-// By port, family and address: a wildcard stands before all others of its family.
+// By protocol, port, family and address: a wildcard stands before all others of its family.
 static int compare_listeners(const struct emit_rule *x, const struct emit_rule *y)
 {
     int family = x->listener.any.sa_family;
 
+    if (x->udp != y->udp)
+        return x->udp < y->udp ? -1 : 1;
     if (x->listener_port != y->listener_port)
         return x->listener_port < y->listener_port ? -1 : 1;
     if (family != y->listener.any.sa_family)
@@ -237,9 +266,10 @@ static void report_collision(struct check_index *table, const struct emit_rule *
                     second->rule->bind.text, second->listener_port, file, place->line);
     else
         conf_report(table->conf, CONF_ERROR, &second->rule->place,
-                    "the listener %s port %u cannot be opened beside that of the rule in %s, line "
+                    "the listener %s port %u cannot be %s beside that of the rule in %s, line "
                     "%u: one of the two is for all addresses",
-                    second->rule->bind.text, second->listener_port, file, place->line);
+                    second->rule->bind.text, second->listener_port,
+                    second->udp ? "relied upon" : "opened", file, place->line);
     break_rule(table, second);
 }
 
@@ -268,8 +298,14 @@ static void drop_twins(struct check_index *table)
     table->count = kept;
 }
 
+static bool same_port(const struct emit_rule *x, const struct emit_rule *y)
+{
+    return x->udp == y->udp && x->listener_port == y->listener_port;
+}
+
 // The listeners of one port and family, from FROM to before TO, of which the first is a wildcard.
-// As for rinetd, the one that comes first in the file has the port.
+// As for rinetd, the one that comes first in the file has the port. Of datagram sockets the kernel
+// would open both, but who gets a datagram would hang on whether the other one is there.
 static void check_wildcard(struct check_index *table, size_t from, size_t to)
 {
     struct emit_rule *wildcard = table->sorted[from], *first = wildcard;
@@ -296,7 +332,7 @@ static void check_collisions(struct check_index *table)
         const struct emit_rule *rule = table->sorted[from];
 
         for (to = from + 1; to < table->count; to++)
-            if (table->sorted[to]->listener_port != rule->listener_port ||
+            if (!same_port(table->sorted[to], rule) ||
                 table->sorted[to]->listener.any.sa_family != rule->listener.any.sa_family)
                 break;
         if (host_is_wildcard(&rule->listener))
@@ -306,9 +342,8 @@ static void check_collisions(struct check_index *table)
     // is left out counts: its clients are not for the ::.
     for (size_t i = 1; i < table->count; i++)
         if (is_dual(table->sorted[i]))
-            table->sorted[i]->v6only =
-                table->sorted[i - 1]->listener_port == table->sorted[i]->listener_port &&
-                table->sorted[i - 1]->listener.any.sa_family == AF_INET;
+            table->sorted[i]->v6only = same_port(table->sorted[i - 1], table->sorted[i]) &&
+                                       table->sorted[i - 1]->listener.any.sa_family == AF_INET;
     drop_broken(table);
 }
 
@@ -352,9 +387,9 @@ static bool covers(const struct emit_rule *rule, const union host_address *addre
 }
 
 static struct emit_rule *find_rule(const struct check_index *table,
-                                   const union host_address *address, unsigned port)
+                                   const union host_address *address, unsigned port, bool udp)
 {
-    struct emit_rule wanted = {.listener = *address, .listener_port = port};
+    struct emit_rule wanted = {.listener = *address, .listener_port = port, .udp = udp};
     size_t low = 0, high = table->count;
 
     while (low < high) {
@@ -372,7 +407,7 @@ static struct emit_rule *find_rule(const struct check_index *table,
 }
 
 struct emit_rule *check_reached(const struct check_index *index, const union host_address *address,
-                                unsigned port)
+                                unsigned port, bool udp)
 {
     static const union host_address any4 = {.in = {.sin_family = AF_INET}};
     static const union host_address any6 = {.in6 = {.sin6_family = AF_INET6}};
@@ -380,13 +415,13 @@ struct emit_rule *check_reached(const struct check_index *index, const union hos
     struct emit_rule *found;
 
     host_make_concrete(&concrete);
-    found = find_rule(index, &concrete, port);
+    found = find_rule(index, &concrete, port, udp);
     if (found || !is_local(index->interfaces, &concrete))
         return found;
     if (concrete.any.sa_family == AF_INET)
-        found = find_rule(index, &any4, port);
+        found = find_rule(index, &any4, port, udp);
     if (!found)
-        found = find_rule(index, &any6, port);
+        found = find_rule(index, &any6, port, udp);
     return found && covers(found, &concrete, true) ? found : NULL;
 }
 
@@ -400,7 +435,7 @@ static struct emit_rule *reached_by(const struct check_index *index, const struc
     if (host_address(concrete_text(rule->rule->target.text, family), 0, &address) == 0 ||
         address.any.sa_family == AF_UNIX)
         return NULL;
-    return check_reached(index, &address, rule->target_port);
+    return check_reached(index, &address, rule->target_port, rule->rule->target_port.udp);
 }
 
 // The same, where it is localhost by FAMILY rather than by the other: the relay tries both.
@@ -420,15 +455,17 @@ static void report_circle(struct check_index *table, const struct emit_rule *rul
 
     if (rule == next)
         conf_report(conf, CONF_ERROR, &rule->rule->target.place,
-                    "the target %s port %u is the rule's own listener: each connection would "
-                    "start another without end",
-                    rule->rule->target.text, rule->target_port);
+                    "the target %s port %u is the rule's own listener: each %s would start "
+                    "another without end",
+                    rule->rule->target.text, rule->target_port,
+                    rule->udp ? "datagram" : "connection");
     else
         conf_report(conf, CONF_ERROR, &rule->rule->target.place,
                     "the target %s port %u is the listener of the rule in %s, line %u, and from "
-                    "there connections come back here in a circle",
+                    "there %s come back here in a circle",
                     rule->rule->target.text, rule->target_port,
-                    conf_quote(conf, place->file, strlen(place->file)), place->line);
+                    conf_quote(conf, place->file, strlen(place->file)), place->line,
+                    rule->udp ? "datagrams" : "connections");
     break_rule(table, rule);
 }
 

@@ -27,8 +27,9 @@ size_t check_rules(struct conf *conf, const struct check_settings *settings,
 struct check_index *check_index(struct emit_rule *rules, size_t count);
 void check_index_free(struct check_index *index);
 
-// The rule at whose listener a connection from this host to ADDRESS and PORT would arrive, or NULL.
+// The rule at whose listener a connection, or with UDP a datagram, from this host to ADDRESS and
+// PORT would arrive, or NULL.
 struct emit_rule *check_reached(const struct check_index *index, const union host_address *address,
-                                unsigned port);
+                                unsigned port, bool udp);
 
 #endif

@@ -2,6 +2,7 @@
 #include "children.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <pwd.h>
@@ -230,8 +231,8 @@ bool children_run_by(pid_t pid, const char *arguments, const char *text, size_t 
     return good;
 }
 
-// Whether TABLE, of proc_net(5) for TCP, has the socket INODE as a listening one.
-static bool is_listening(const char *table, unsigned long inode)
+// Whether TABLE, of proc_net(5), has the socket INODE in the state WANTED.
+static bool is_in_state(const char *table, unsigned long inode, unsigned wanted)
 {
     for (const char *line = table ? strchr(table, '\n') : NULL; line; line = strchr(line, '\n')) {
         unsigned long found;
@@ -239,34 +240,67 @@ static bool is_listening(const char *table, unsigned long inode)
 
         line++;
         if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %*s %*s %lu", &state, &found) == 2 &&
-            state == TCP_LISTEN && found == inode)
+            state == wanted && found == inode)
             return true;
     }
     return false;
 }
 
-bool children_listen(pid_t pid)
+// The tables that PID's network name space has of PROTOCOL, for IPv4 and IPv6; free() both.
+static void read_tables(pid_t pid, const char *protocol, char *tables[static 2])
 {
-    char path[64], link[64], *tables[2];
-    const struct dirent *entry;
-    bool listens = false;
-    unsigned long inode;
-    ssize_t length;
+    char path[64];
     size_t size;
-    DIR *dir;
 
     for (size_t i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "/proc/%d/net/tcp%s", (int)pid, i == 0 ? "" : "6");
+        snprintf(path, sizeof path, "/proc/%d/net/%s%s", (int)pid, protocol, i == 0 ? "" : "6");
         tables[i] = read_whole(path, &size);
     }
+}
+
+// Finds the socket that is descriptor NAME in the folder DIR. Returns whether it is one.
+static bool find_inode(int dir, const char *name, unsigned long *inode)
+{
+    char link[64];
+    ssize_t length = readlinkat(dir, name, link, sizeof link - 1);
+
+    link[length > 0 ? length : 0] = '\0';
+    return sscanf(link, "socket:[%lu]", inode) == 1;
+}
+
+bool children_take_datagrams(pid_t pid)
+{
+    unsigned long inode;
+    bool takes = false;
+    char path[64], *tables[2];
+
+    snprintf(path, sizeof path, "/proc/%d/fd/0", (int)pid);
+    if (!find_inode(AT_FDCWD, path, &inode))
+        return false;
+    read_tables(pid, "udp", tables);
+    // Without a peer: the kernel has no other word for it.
+    for (size_t i = 0; i < 2; i++)
+        takes |= is_in_state(tables[i], inode, TCP_CLOSE);
+    free(tables[0]);
+    free(tables[1]);
+    return takes;
+}
+
+bool children_listen(pid_t pid)
+{
+    const struct dirent *entry;
+    char path[64], *tables[2];
+    bool listens = false;
+    unsigned long inode;
+    DIR *dir;
+
+    read_tables(pid, "tcp", tables);
     snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
     dir = opendir(path);
-    while (dir && !listens && (entry = readdir(dir))) {
-        length = readlinkat(dirfd(dir), entry->d_name, link, sizeof link - 1);
-        link[length > 0 ? length : 0] = '\0';
-        if (sscanf(link, "socket:[%lu]", &inode) == 1)
-            listens = is_listening(tables[0], inode) || is_listening(tables[1], inode);
-    }
+    while (dir && !listens && (entry = readdir(dir)))
+        if (find_inode(dirfd(dir), entry->d_name, &inode))
+            listens = is_in_state(tables[0], inode, TCP_LISTEN) ||
+                      is_in_state(tables[1], inode, TCP_LISTEN);
     if (dir)
         closedir(dir);
     free(tables[0]);

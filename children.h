@@ -31,6 +31,9 @@ bool children_are_told(const char *arguments, const char *word);
 // mode, but no relay of a single connection.
 bool children_listen(pid_t pid);
 
+// Whether the process serves all clients of a datagram socket, its descriptor 0.
+bool children_take_datagrams(pid_t pid);
+
 // Whether process PID, told ARGUMENTS, runs by an entry of TEXT, as xinetd.conf(5) has them: one
 // with a line "server_args = ARGUMENTS", and with its user and its program.
 bool children_run_by(pid_t pid, const char *arguments, const char *text, size_t size);

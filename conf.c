@@ -96,7 +96,7 @@ static const struct slip uv_directives[] = {
     {"dns-multi-ip-proto", "not needed: every address of a name is tried in turn"},
     {"dns-refresh", "not needed: names are looked up for each connection"},
     {"listen-backlog", "the superserver does the listening"},
-    {"max-udp-connections", "there is no such limit"},
+    {"max-udp-connections", "it is an option of a rule: [max=N]"},
     {"statsloginterval", "there are no statistics: every connection is in the log"},
     {"status-interval", "there is no status file: every connection is in the log"},
     {"statusfile", "there is no status file: every connection is in the log"},

@@ -32,7 +32,18 @@
 #define SYSTEMD_MAX "1000000"
 
 // What the names of services begin with.
-#define PREFIX "rinetd-tcp-"
+#define PREFIX_TCP "rinetd-tcp-"
+#define PREFIX_UDP "rinetd-udp-"
+
+// Tasks of the relay of a UDP rule: the first one, 32 that look names up or connect, each with one
+// more of the resolver's, and some that have not gone yet.
+#define UDP_TASKS 128
+
+// Descriptors that it has besides those of its sessions: its own, and those of all look-ups.
+#define UDP_DESCRIPTORS 256
+
+// Sessions at once where a rule does not say.
+#define UDP_MAX 5000
 
 // And those of compiled access lists, with a digest after it; and what they end with.
 #define LIST_PREFIX "rinetd."
@@ -188,7 +199,8 @@ void emit_name(struct emit_rule *rule)
     for (char *p = address; *p; p++)
         if (!isalnum((unsigned char)*p) && *p != '.')
             *p = '_';
-    snprintf(rule->name, sizeof rule->name, PREFIX "%.45s-%u", address, rule->listener_port);
+    snprintf(rule->name, sizeof rule->name, "%s%.45s-%u", rule->udp ? PREFIX_UDP : PREFIX_TCP,
+             address, rule->listener_port);
 }
 
 void emit_lists(const struct conf *conf, const struct conf_rule *rule,
@@ -232,10 +244,11 @@ static bool is_address_part(const char *text, size_t length)
 // What follows the name of a service at the start of NAME, or NULL where none is there.
 static const char *skip_service(const char *name)
 {
-    const char *start = name + strlen(PREFIX), *dash;
+    const char *start = name + strlen(PREFIX_TCP), *dash;
 
-    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || !(dash = strchr(start, '-')) ||
-        !is_address_part(start, (size_t)(dash - start)))
+    if ((strncmp(name, PREFIX_TCP, strlen(PREFIX_TCP)) != 0 &&
+         strncmp(name, PREFIX_UDP, strlen(PREFIX_UDP)) != 0) ||
+        !(dash = strchr(start, '-')) || !is_address_part(start, (size_t)(dash - start)))
         return NULL;
     if (dash[1] < '1' || dash[1] > '9' || strtoul(dash + 1, NULL, 10) > 65535)
         return NULL;
@@ -351,11 +364,24 @@ static void add_listener(struct arguments *arguments, const struct emit_rule *ru
     text_append_string(&arguments->text, port);
 }
 
+bool emit_waits(const struct emit_settings *settings, const struct emit_rule *rule)
+{
+    return settings->wait || rule->udp;
+}
+
 // What the superserver starts is the relay, which knows by itself when to become rinetd-wrap, or
 // rinetd-wrap, which becomes the relay.
 static bool starts_wrap(const struct emit_settings *settings, const struct emit_rule *rule)
 {
-    return rule->wrap_name && !settings->wait;
+    return rule->wrap_name && !emit_waits(settings, rule);
+}
+
+// The target's port; with its protocol where that is not the client's.
+static void format_target_port(const struct emit_rule *rule, char port[static 16])
+{
+    bool udp = rule->rule->target_port.udp;
+
+    snprintf(port, 16, "%u%s", rule->target_port, udp == rule->udp ? "" : udp ? "/udp" : "/tcp");
 }
 
 static void add_all(struct arguments *arguments, const struct emit_settings *settings,
@@ -375,7 +401,7 @@ static void add_all(struct arguments *arguments, const struct emit_settings *set
     for (int i = 0; i < OPTION_COUNT; i++)
         if (options->text[i] &&
             (options_table[i].audience == OPTION_FOR_RELAY ||
-             (settings->wait && options_table[i].audience == OPTION_FOR_ACCEPTOR)))
+             (emit_waits(settings, rule) && options_table[i].audience == OPTION_FOR_ACCEPTOR)))
             add_argument(arguments, options_table[i].name, options->text[i]);
     if (settings->log)
         add_option(arguments, OPTION_LOG, settings->log);
@@ -383,21 +409,21 @@ static void add_all(struct arguments *arguments, const struct emit_settings *set
         add_option(arguments, OPTION_LOG_COMMON, NULL);
     add_argument(arguments, NULL, rule->rule->target.text);
     if (rule->rule->target.kind != HOST_UNIX) {
-        snprintf(port, sizeof port, "%u", rule->target_port);
+        format_target_port(rule, port);
         add_argument(arguments, NULL, port);
     }
 }
 
-// The rule as a reader would write it.
-static void describe(const struct emit_rule *rule, struct text *text)
+void emit_describe(const struct emit_rule *rule, struct text *text)
 {
     char number[16];
 
     text_append_string(text, rule->rule->bind.text);
-    snprintf(number, sizeof number, " %u ", rule->listener_port);
+    snprintf(number, sizeof number, " %u%s ", rule->listener_port, rule->udp ? "/udp" : "");
     text_append_string(text, number);
     text_append_string(text, rule->rule->target.text);
-    snprintf(number, sizeof number, " %u", rule->target_port);
+    snprintf(number, sizeof number, " %u%s", rule->target_port,
+             rule->rule->target_port.udp ? "/udp" : "");
     if (rule->rule->target.kind != HOST_UNIX)
         text_append_string(text, number);
 }
@@ -494,12 +520,16 @@ static int check_values(const struct emit_settings *settings, const struct emit_
     const struct options *options = &rule->rule->options;
 
     for (int i = 0; i < OPTION_COUNT; i++)
-        if (options->text[i] && settings->format == EMIT_INETD && !settings->wait &&
+        if (options->text[i] && settings->format == EMIT_INETD && !emit_waits(settings, rule) &&
             (i == OPTION_MAX || i == OPTION_PER_SOURCE))
             return refuse(error, EMIT_BAD_RULE, i,
                           "inetd has no limit that \"%s\" could become; -m wait has, and so have "
                           "xinetd and systemd",
                           options_table[i].name);
+    if (settings->format == EMIT_INETD && rule->udp && rule->v6only)
+        return refuse(error, EMIT_BAD_RULE, -1,
+                      "inetd cannot keep the datagrams of IPv4 clients from ::, as the rule for "
+                      "IPv4 on this port wants it; xinetd and systemd can");
     return check_words(settings, rule, error);
 }
 
@@ -594,7 +624,11 @@ static int emit_xinetd(const struct emit_settings *settings, const struct emit_r
     host_text(&rule->listener, bind);
     add_key(keys, "bind", bind);
     add_xinetd_keys(keys, rule);
-    return fill(settings, settings->wait ? "xinetd-wait" : "xinetd-service", keys, text, error);
+    return fill(settings,
+                rule->udp        ? "xinetd-udp"
+                : settings->wait ? "xinetd-wait"
+                                 : "xinetd-service",
+                keys, text, error);
 }
 
 static int emit_inetd(const struct emit_settings *settings, const struct emit_rule *rule,
@@ -607,13 +641,20 @@ static int emit_inetd(const struct emit_settings *settings, const struct emit_ru
     snprintf(bind, sizeof bind, six ? "[%s]:%u" : "%s:%u", address, rule->listener_port);
     add_key(keys, "bind", bind);
     add_key(keys, "rate", INETD_RATE);
-    if (!six)
+    // udp6 takes IPv4, too, unless the kernel is set up otherwise; there is no udp46.
+    if (rule->udp)
+        add_key(keys, "protocol", six ? "udp6" : "udp4");
+    else if (!six)
         add_key(keys, "protocol", "tcp4");
     else if (host_is_wildcard(&rule->listener) && !rule->v6only)
         add_key(keys, "protocol", "tcp46");
     else
         add_key(keys, "protocol", "tcp6");
-    return fill(settings, settings->wait ? "inetd-wait" : "inetd-service", keys, text, error);
+    return fill(settings,
+                rule->udp        ? "inetd-udp"
+                : settings->wait ? "inetd-wait"
+                                 : "inetd-service",
+                keys, text, error);
 }
 
 int emit_entry(const struct emit_settings *settings, const struct conf *conf,
@@ -632,7 +673,7 @@ int emit_entry(const struct emit_settings *settings, const struct conf *conf,
         refuse(error, EMIT_BAD_RULE, -1, "a name or pattern has a blank or a control byte in it");
         goto done;
     }
-    describe(rule, &comment);
+    emit_describe(rule, &comment);
     for (size_t i = 0; i < arguments.text.size; i++)
         if (arguments.text.bytes[i] == '\0')
             arguments.text.bytes[i] = ' ';
@@ -693,7 +734,8 @@ void emit_socket_name(const struct emit_rule *rule, char name[static EMIT_FILE_M
 void emit_service_name(const struct emit_settings *settings, const struct emit_rule *rule,
                        char name[static EMIT_FILE_MAX])
 {
-    snprintf(name, EMIT_FILE_MAX, "%s%s.service", rule->name, settings->wait ? "" : "@");
+    snprintf(name, EMIT_FILE_MAX, "%s%s.service", rule->name,
+             emit_waits(settings, rule) ? "" : "@");
 }
 
 // What both units of a rule say. The texts end with unit_free().
@@ -709,7 +751,7 @@ static void unit_begin(struct unit *unit, const struct emit_settings *settings,
     struct text plain = {.size = 0};
 
     printable(unit->config, sizeof unit->config, settings->config);
-    describe(rule, &plain);
+    emit_describe(rule, &plain);
     if (plain.bytes)
         unit_add_value(&unit->rule, plain.bytes);
     unit->rule.no_memory |= plain.no_memory;
@@ -781,13 +823,14 @@ int emit_socket(const struct emit_settings *settings, const struct emit_rule *ru
     else
         add_key(&unit.keys, "ipv6-only", "");
     add_key(&unit.keys, "free-bind", may_come_late(&rule->listener) ? "yes" : "");
-    add_key(&unit.keys, "accept", settings->wait ? "no" : "yes");
+    add_key(&unit.keys, "accept", emit_waits(settings, rule) ? "no" : "yes");
     add_key(&unit.keys, "max",
             settings->wait       ? ""
             : option[OPTION_MAX] ? option[OPTION_MAX]
                                  : SYSTEMD_MAX);
     add_key(&unit.keys, "per-source", settings->wait ? "" : option[OPTION_PER_SOURCE]);
-    return unit_end(&unit, settings, "systemd-socket", text, error);
+    return unit_end(&unit, settings, rule->udp ? "systemd-socket-udp" : "systemd-socket", text,
+                    error);
 }
 
 // Where the first name of PATH begins: after slashes, and names that are ".".
@@ -877,14 +920,39 @@ static void add_log_folder(const char *log, struct text *to)
     free(folder);
 }
 
+// What a service in wait mode needs so that it is always there again, and how much.
+static void add_wait_keys(struct keys *keys, const struct emit_settings *settings,
+                          const struct emit_rule *rule, char tasks[static 24],
+                          char descriptors[static 24])
+{
+    const struct options *options = &rule->rule->options;
+    long max = options->number[OPTION_MAX];
+    bool waits = emit_waits(settings, rule);
+
+    if (rule->udp && !options->text[OPTION_MAX])
+        max = UDP_MAX;
+    // Each worker may have a thread that looks a name up, and those with a connection outlive
+    // restarts.
+    snprintf(tasks, 24, "%ld", rule->udp ? UDP_TASKS : waits ? 4 * max + 128 : 16L);
+    snprintf(descriptors, 24, "%ld", max + UDP_DESCRIPTORS);
+    add_key(keys, "tasks", tasks);
+    add_key(keys, "descriptors", rule->udp ? descriptors : "");
+    add_key(keys, "kill-mode", rule->udp ? "" : "process");
+    add_key(keys, "kill-mode-reason", rule->udp ? "" : "Open connections outlive a restart.");
+    add_key(keys, "conflicts", waits ? "rinetd.service" : "");
+    add_key(keys, "success", waits ? "" : "1");
+    add_key(keys, "restart", waits ? "on-failure" : "");
+    add_key(keys, "restart-pause", waits ? "1s" : "");
+}
+
 int emit_service(const struct emit_settings *settings, const struct conf *conf,
                  const struct emit_rule *rule, struct text *text, struct emit_error *error)
 {
     struct unit unit = {.keys = {.count = 0}};
     struct arguments arguments = {.count = 0};
     struct text folder = {.size = 0};
+    char tasks[24], descriptors[24];
     int result = -1;
-    char tasks[16];
 
     if (check_unit(settings, rule, error) < 0 ||
         make_arguments(settings, conf, rule, &arguments, error) < 0)
@@ -894,16 +962,8 @@ int emit_service(const struct emit_settings *settings, const struct conf *conf,
     if (is_file(settings->log))
         add_log_folder(settings->log, &folder);
     unit.more.no_memory |= folder.no_memory;
-    // Each worker may have a thread that looks a name up, and those with a connection outlive
-    // restarts.
-    snprintf(tasks, sizeof tasks, "%ld",
-             settings->wait ? 4 * rule->rule->options.number[OPTION_MAX] + 128 : 16L);
     add_key(&unit.keys, "exec", unit.more.bytes);
-    add_key(&unit.keys, "tasks", tasks);
-    add_key(&unit.keys, "conflicts", settings->wait ? "rinetd.service" : "");
-    add_key(&unit.keys, "success", settings->wait ? "" : "1");
-    add_key(&unit.keys, "restart", settings->wait ? "on-failure" : "");
-    add_key(&unit.keys, "restart-pause", settings->wait ? "1s" : "");
+    add_wait_keys(&unit.keys, settings, rule, tasks, descriptors);
     add_key(&unit.keys, "log-folder", folder.bytes);
     add_sandbox_keys(&unit.keys, settings, rule);
     result = unit_end(&unit, settings, "systemd-service", text, error);

@@ -18,7 +18,8 @@
 
 enum emit_format { EMIT_XINETD, EMIT_INETD, EMIT_SYSTEMD };
 
-// The longest name of a service, its NUL included: "rinetd-tcp-", an address, '-', a port.
+// The longest name of a service, its NUL included: "rinetd-tcp-" or "rinetd-udp-", an address, '-',
+// a port.
 #define EMIT_NAME_MAX 64
 
 // The same of any file: a service's name, and at most "@.service".
@@ -35,7 +36,7 @@ extern const struct emit_template emit_templates[];
 // What all rules have in common.
 struct emit_settings {
     enum emit_format format;
-    bool wait;                             // the relay gets the listening socket
+    bool wait;                             // the relay gets the listening socket, of TCP too
     const struct emit_template *templates; // asked before emit_templates; may be NULL
     const char *config;                    // where the configuration came from, for the reader
     bool at_boot;                          // by systemd's generator, who does it anew by itself
@@ -53,6 +54,7 @@ struct emit_rule {
     const struct conf_rule *rule;
     union host_address listener; // without a port
     unsigned listener_port, target_port;
+    bool udp;              // what listens takes datagrams
     bool v6only;           // the wildcard :: is not to take IPv4 clients
     const char *wrap_name; // the daemon name for TCP wrappers, or NULL
     char name[EMIT_NAME_MAX];
@@ -76,6 +78,9 @@ struct emit_error {
     char what[256];
 };
 
+// Whether the relay gets the listening socket of RULE: that of a datagram socket always.
+bool emit_waits(const struct emit_settings *settings, const struct emit_rule *rule);
+
 // How many bytes the global access lists of CONF take in every entry.
 size_t emit_globals_size(const struct conf *conf);
 
@@ -89,6 +94,9 @@ int emit_head(const struct emit_settings *settings, struct text *text, struct em
 int emit_entry(const struct emit_settings *settings, const struct conf *conf,
                const struct emit_rule *rule, struct text *text, struct emit_error *error);
 int emit_foot(const struct emit_settings *settings, struct text *text, struct emit_error *error);
+
+// Appends RULE as a reader would write it: "0.0.0.0 53/udp 192.0.2.1 53/udp".
+void emit_describe(const struct emit_rule *rule, struct text *text);
 
 // The access lists of RULE, of CONF.
 void emit_lists(const struct conf *conf, const struct conf_rule *rule,

@@ -155,7 +155,7 @@ static void note(struct work *work, const struct emit_rule *rule)
 {
     const struct conf_rule *source = rule->rule;
 
-    if (!work->settings->wait && source->options.text[OPTION_LINGER])
+    if (!emit_waits(work->settings, rule) && source->options.text[OPTION_LINGER])
         conf_report(work->conf, CONF_WARNING, &source->option_place[OPTION_LINGER],
                     "\"linger\" has no effect here: with --mode=nowait the relay ends with its "
                     "connection");

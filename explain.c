@@ -138,7 +138,8 @@ void explain(const struct conf *conf, const struct emit_rule *rules, size_t coun
             continue;
         }
         next++;
-        say(text, ": %s %u: ", rule->bind.text, converted->listener_port);
+        say(text, ": %s %u%s: ", rule->bind.text, converted->listener_port,
+            converted->udp ? "/udp" : "");
         if (converted->wrap_name)
             say(text, "if TCP wrappers agree, asked as %s, ", converted->wrap_name);
         explain_rule(conf, converted, address, text);

@@ -120,11 +120,13 @@ static pid_t find_xinetd(void)
     return pid;
 }
 
-// The rule whose relays have these arguments, or NULL.
-static const struct apply_rule *rule_of(const struct hangup *hangup, const char *arguments)
+// The rule of that protocol whose relays have these arguments, or NULL.
+static const struct apply_rule *rule_of(const struct hangup *hangup, const char *arguments,
+                                        bool udp)
 {
     for (size_t i = 0; i < hangup->request->count; i++)
-        if (children_are_told(arguments, hangup->request->rules[i].listener))
+        if (hangup->request->rules[i].udp == udp &&
+            children_are_told(arguments, hangup->request->rules[i].listener))
             return &hangup->request->rules[i];
     return NULL;
 }
@@ -153,12 +155,15 @@ enum fate { STAYS, RUNS_BY_OLD_RULES, LOSES_LISTENER, IS_KILLED };
 static enum fate fate_of(const struct hangup *hangup, pid_t pid, const char *arguments)
 {
     const struct output_step *step = main_step(hangup->request->plan);
-    bool waits;
+    const struct apply_rule *rule;
+    bool udp, waits;
 
     if (!listener_in(arguments))
         return STAYS;
-    waits = children_listen(pid);
-    if (!rule_of(hangup, arguments) || waits != hangup->request->wait)
+    udp = children_take_datagrams(pid);
+    waits = udp || children_listen(pid);
+    rule = rule_of(hangup, arguments, udp);
+    if (!rule || waits != rule->wait)
         return waits ? LOSES_LISTENER : IS_KILLED;
     return waits && !children_run_by(pid, arguments, step->text, step->size) ? RUNS_BY_OLD_RULES
                                                                              : STAYS;
@@ -255,6 +260,7 @@ static void signal_old(const struct hangup *hangup, int number, struct children 
     children_find(hangup->pid, &list);
     for (size_t i = 0; i < list.count; i++) {
         char *arguments = children_arguments(list.pid[i]);
+        bool udp = children_take_datagrams(list.pid[i]);
         bool old = arguments && fate_of(hangup, list.pid[i], arguments) == RUNS_BY_OLD_RULES &&
                    kill(list.pid[i], number) == 0;
 
@@ -262,8 +268,9 @@ static void signal_old(const struct hangup *hangup, int number, struct children 
         if (!old)
             list.pid[i] = 0;
         else if (!children_have(told, list.pid[i]))
-            apply_say(hangup->request, "%s process %d, which has old rules; its connections go on",
-                      hangup->request->only_tell ? "would end" : "ending", (int)list.pid[i]);
+            apply_say(hangup->request, "%s process %d, which has old rules; its %s",
+                      hangup->request->only_tell ? "would end" : "ending", (int)list.pid[i],
+                      udp ? "sessions begin anew" : "connections go on");
     }
     free(told->pid);
     *told = list;
@@ -274,8 +281,11 @@ static void end_old(const struct hangup *hangup)
 {
     int64_t until_ms = now_ms() + OLD_MS;
     struct children told = {0};
+    bool any = false;
 
-    while (hangup->request->wait && now_ms() < until_ms) {
+    for (size_t i = 0; i < hangup->request->count; i++)
+        any |= hangup->request->rules[i].wait;
+    while (any && now_ms() < until_ms) {
         signal_old(hangup, SIGTERM, &told);
         wait_ms(LOOK_MS);
     }
@@ -345,12 +355,14 @@ static bool listens(const struct hangup *hangup, const struct sockets *sockets,
     FILE *file;
 
     format_address(rule, wanted);
-    snprintf(path, sizeof path, "/proc/%d/net/tcp%s", (int)hangup->pid, six ? "6" : "");
+    snprintf(path, sizeof path, "/proc/%d/net/%s%s", (int)hangup->pid, rule->udp ? "udp" : "tcp",
+             six ? "6" : "");
     file = fopen(path, "re");
     while (file && !found && fgets(line, sizeof line, file))
         found =
             sscanf(line, "%*s %63s %*s %x %*s %*s %*s %*s %*s %lu", local, &state, &inode) == 3 &&
-            state == TCP_LISTEN && strcmp(local, wanted) == 0 && has_socket(sockets, inode);
+            state == (rule->udp ? TCP_CLOSE : TCP_LISTEN) && strcmp(local, wanted) == 0 &&
+            has_socket(sockets, inode);
     if (file)
         fclose(file);
     return found;
@@ -369,8 +381,9 @@ static size_t count_closed(const struct hangup *hangup, bool told)
         closed++;
         if (told)
             apply_say(hangup->request,
-                      "xinetd does not listen at %s: is the port taken? Its own log tells",
-                      hangup->request->rules[i].listener + strlen(OPTION));
+                      "xinetd does not listen at %s%s: is the port taken? Its own log tells",
+                      hangup->request->rules[i].listener + strlen(OPTION),
+                      hangup->request->rules[i].udp ? "/udp" : "");
     }
     free(sockets.inode);
     return closed;

@@ -662,8 +662,9 @@ static void say_listening(struct launcher *launcher)
 
     for (size_t i = 0; config->count <= NAMED_RULES && i < config->count; i++)
         if (length < sizeof names)
-            length += (size_t)snprintf(names + length, sizeof names - length, "%s%s",
-                                       i == 0 ? ": " : ", ", listener_of(&config->service[i]));
+            length += (size_t)snprintf(names + length, sizeof names - length, "%s%s%s",
+                                       i == 0 ? ": " : ", ", listener_of(&config->service[i]),
+                                       config->service[i].udp ? "/udp" : "");
     say(launcher, "listening: %zu rule%s%s", config->count, config->count == 1 ? "" : "s", names);
 }
 
@@ -702,6 +703,13 @@ static void remove_pid_file(struct launcher *launcher, const char *path)
         say_failure(launcher, "remove", path);
 }
 
+// Whether process PID, told ARGUMENTS, is a relay of SERVICE.
+static bool is_of(const struct launch_service *service, pid_t pid, const char *arguments)
+{
+    return children_are_told(arguments, service->listener) &&
+           children_take_datagrams(pid) == service->udp;
+}
+
 // Whether process PID was started with one of CONFIG's listeners that NEXT does not keep.
 static bool serves_gone(pid_t pid, const struct launch_config *config,
                         const struct launch_config *next)
@@ -710,7 +718,7 @@ static bool serves_gone(pid_t pid, const struct launch_config *config,
     bool gone = false;
 
     for (size_t i = 0; arguments && i < config->count; i++) {
-        if (!children_are_told(arguments, config->service[i].listener))
+        if (!is_of(&config->service[i], pid, arguments))
             continue;
         gone = !is_kept(next, &config->service[i]);
         break;
@@ -750,8 +758,9 @@ static void end_gone_rules(struct launcher *launcher)
             continue;
         gone++;
         say(launcher,
-            service->wait ? "rule \"%s\" %s; its open connections go on"
-                          : "warning: rule \"%s\" %s: xinetd ends its open connections",
+            service->udp    ? "rule \"%s\" %s; its sessions end"
+            : service->wait ? "rule \"%s\" %s; its open connections go on"
+                            : "warning: rule \"%s\" %s: xinetd ends its open connections",
             service->title, successor(launcher->next, service) ? "gets another socket" : "is gone");
     }
     while (gone > 0 && now_ms() < until_ms && end_gone(launcher) > 0) {
@@ -818,7 +827,7 @@ static bool has_old_rules(const struct launch_config *config, pid_t pid)
     bool old = false;
 
     for (size_t i = 0; arguments && i < config->count; i++)
-        if (config->service[i].wait && children_are_told(arguments, config->service[i].listener))
+        if (config->service[i].wait && is_of(&config->service[i], pid, arguments))
             old = !children_run_by(pid, arguments, config->text, config->size);
     free(arguments);
     return old;

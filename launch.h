@@ -15,6 +15,7 @@ struct launch_service {
     const char *title;    // what to call it to a user: "0.0.0.0 80 mail 25"
     const char *listener; // the "--listener=..." argument by which its relays are known
     bool wait;            // as its wait: a first process has the socket, and xinetd does not accept
+    bool udp;             // as its protocol: the socket is one for datagrams
     bool v6only;          // as its v6only: where that changes, the socket must be opened anew
 };
 

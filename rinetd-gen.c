@@ -404,12 +404,13 @@ static int apply_xinetd(struct apply_request *request, const struct job *job)
     for (size_t i = 0; i < job->count && result == 0; i++) {
         rules[i].address = job->rules[i].listener;
         rules[i].port = job->rules[i].listener_port;
+        rules[i].udp = job->rules[i].udp;
+        rules[i].wait = emit_waits(&job->settings, &job->rules[i]);
         rules[i].listener = make_listener(&job->rules[i]);
         result = rules[i].listener ? 0 : -1;
     }
     request->rules = rules;
     request->count = job->count;
-    request->wait = job->settings.wait;
     if (result == 0)
         result = hangup_xinetd(request);
     else
@@ -603,15 +604,15 @@ static void discard(void *context, struct launch_config *config)
     free(launched);
 }
 
-static int title_of(const struct emit_rule *rule, char **title)
+static char *title_of(const struct emit_rule *rule)
 {
-    const struct conf_rule *source = rule->rule;
+    struct text title = {.size = 0};
 
-    if (source->target.kind == HOST_UNIX)
-        return asprintf(title, "%s %u %s", source->bind.text, rule->listener_port,
-                        source->target.text);
-    return asprintf(title, "%s %u %s %u", source->bind.text, rule->listener_port,
-                    source->target.text, rule->target_port);
+    emit_describe(rule, &title);
+    if (!title.no_memory)
+        return title.bytes;
+    free(title.bytes);
+    return NULL;
 }
 
 static bool describe_services(struct launched *launched)
@@ -626,13 +627,14 @@ static bool describe_services(struct launched *launched)
     for (size_t i = 0; i < job->count; i++) {
         const struct emit_rule *rule = &job->rules[i];
 
-        if (title_of(rule, &launched->texts[i * 2]) < 0 ||
+        if (!(launched->texts[i * 2] = title_of(rule)) ||
             !(launched->texts[i * 2 + 1] = make_listener(rule)))
             return false;
         launched->services[i] = (struct launch_service){.name = rule->name,
                                                         .title = launched->texts[i * 2],
                                                         .listener = launched->texts[i * 2 + 1],
-                                                        .wait = job->settings.wait,
+                                                        .wait = emit_waits(&job->settings, rule),
+                                                        .udp = rule->udp,
                                                         .v6only = rule->v6only};
     }
     file = &job->entries.file[job->entries.lists];

@@ -464,8 +464,8 @@ static size_t push_next(const struct map *map, size_t i, size_t top, size_t walk
     if (host_address(rule->rule->target.text, 0, &own) > 0 && own.any.sa_family != AF_UNIX)
         count = 1;
     for (size_t a = 0; a < count; a++) {
-        next =
-            check_reached(map->index, map->count[i] ? &map->found[i][a] : &own, rule->target_port);
+        next = check_reached(map->index, map->count[i] ? &map->found[i][a] : &own,
+                             rule->target_port, rule->rule->target_port.udp);
         if (!next || map->seen[next - map->site->rules] == walk)
             continue;
         map->seen[next - map->site->rules] = walk;
@@ -493,8 +493,9 @@ static void check_circles(struct conf *conf, const struct map *map)
 
         if (map->count[i] > 0 && comes_back(map, i, i + 1))
             conf_report(conf, CONF_WARNING, &rule->target.place,
-                        "by what names stand for now, connections to %s port %u come back to the "
+                        "by what names stand for now, %s to %s port %u come back to the "
                         "rule's own listener, in a circle without end",
+                        map->site->rules[i].udp ? "datagrams" : "connections",
                         conf_quote(conf, rule->target.text, strlen(rule->target.text)),
                         map->site->rules[i].target_port);
     }

@@ -1315,7 +1315,7 @@ EOT
         run_gen 1 -c conf
         [ "$(services - <<<"$output")" = "" ]
     done
-    for line in '203.0.113.1 no-such-service' '203.0.113.1 80/udp' '203.0.113.1 0' \
+    for line in '203.0.113.1 no-such-service' '203.0.113.1 80/sctp' '203.0.113.1 0' \
         '203.0.113.1 80 [src=/]' '203.0.113 80' 'unix:x' '203.0.113.1 80 tcp'; do
         conf "127.0.0.1 8001 $line" 'allow 10.1.2.3' '127.0.0.1 8001 203.0.113.2 80'
         run_gen 1 -c conf

@@ -23,14 +23,14 @@ units() {
     rm -rf "$2"
     mkdir "$2"
     awk -v folder="$2" '
-        /^# rinetd-tcp-[^ ]*\.(socket|service)$/ { file = folder "/" $2; next }
+        /^# rinetd-(tcp|udp)-[^ ]*\.(socket|service)$/ { file = folder "/" $2; next }
         { print >file }' "$1"
 }
 
 # verified FOLDER: nothing is said of any unit in it, and there are some.
 verified() {
     # Manual pages are installed elsewhere, or not yet
-    run -0 systemd-analyze verify --man=no "$1"/rinetd-tcp-*
+    run -0 systemd-analyze verify --man=no "$1"/rinetd-*
     [ "$output" = "" ]
 }
 
@@ -43,7 +43,7 @@ exposure() {
 
     for file in "$BATS_TEST_DIRNAME"/golden/*.systemd; do
         sed 's,"/usr/local/libexec/rinetd-[a-z]*","/bin/true",' "$file" >golden
-        grep -q '^# rinetd-tcp' golden || continue
+        grep -q '^# rinetd-' golden || continue
         units golden golden.d
         verified golden.d
         ((++count))

@@ -68,7 +68,7 @@ static void words_free(struct words *words)
 static void expected_words(struct words *words, const struct input *in,
                            const struct emit_rule *rule, const struct emit_settings *settings)
 {
-    bool starts_wrap = rule->wrap_name && !settings->wait;
+    bool waits = settings->wait || rule->udp, starts_wrap = rule->wrap_name && !waits;
 
     add_word(words, "", starts_wrap ? settings->wrap : settings->relay, "");
     if (starts_wrap) {
@@ -87,13 +87,16 @@ static void expected_words(struct words *words, const struct input *in,
         add_word(words, "--deny=", in->text[DENY], "");
     if (rule->rule->options.text[OPTION_SRC])
         add_word(words, "--src=", in->text[SRC], "");
-    if (rule->rule->options.text[OPTION_MAX] && settings->wait)
+    if (rule->rule->options.text[OPTION_MAX] && waits)
         add_word(words, "--max=", in->text[MAX], "");
     if (settings->log)
         add_word(words, "--log=", in->text[LOG_FILE], "");
     add_word(words, "", in->text[TARGET], "");
     if (rule->rule->target.kind != HOST_UNIX)
-        add_word(words, "", "8080", "");
+        add_word(words, "", "8080",
+                 rule->rule->target_port.udp == rule->udp ? ""
+                 : rule->udp                              ? "/tcp"
+                                                          : "/udp");
 }
 
 // LINE has the words, one blank between two of them, but the first, the program.
@@ -343,7 +346,7 @@ static void try_units(const struct emit_settings *settings, const struct words *
     if (emit_socket(settings, rule, &text, &error) < 0)
         expect(text.size == 0 && error.what[0] != '\0');
     else
-        expect_unit(text.bytes, "systemd-socket", words, in);
+        expect_unit(text.bytes, rule->udp ? "systemd-socket-udp" : "systemd-socket", words, in);
     text.size = 0;
     if (emit_service(settings, conf, rule, &text, &error) < 0)
         expect(text.size == 0 && error.what[0] != '\0');
@@ -408,10 +411,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rule.wrap_name = in.text[WRAP][0] ? in.text[WRAP] : NULL;
         if (host_address(in.text[BIND], 0, &rule.listener) == 0)
             host_address("127.0.0.1", 0, &rule.listener);
-        emit_name(&rule);
-        for (const char *p = rule.name; *p; p++)
-            expect(strchr("abcdefghijklmnopqrstuvwxyz0123456789._-", *p) != NULL);
-        try_all(&in, &conf, &rule);
+        for (int protocols = 0; protocols < 4; protocols++) {
+            rule.udp = source.bind_port.udp = protocols & 1;
+            source.target_port.udp = protocols & 2;
+            emit_name(&rule);
+            for (const char *p = rule.name; *p; p++)
+                expect(strchr("abcdefghijklmnopqrstuvwxyz0123456789._-", *p) != NULL);
+            try_all(&in, &conf, &rule);
+        }
     }
     for (int i = 0; i < FIELDS; i++)
         free(in.text[i]);

@@ -319,7 +319,7 @@ static const struct sample keywords[] = {
     {"max-udp-connections of rinetd-uv",
      TEXT("max-udp-connections 3\n"),
      "!",
-     {"E 1:1 no such limit"}},
+     {"E 1:1 it is an option of a rule: [max=N]"}},
     {"dns-multi-ip-expand of rinetd-uv",
      TEXT("dns-multi-ip-expand on\n"),
      "!",

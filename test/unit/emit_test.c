@@ -44,6 +44,7 @@ static struct entry emit_one(const struct emit_settings *settings, const char *t
     entry.rule.rule = &entry.conf->rules[0];
     entry.rule.listener_port = entry.rule.rule->bind_port.number;
     entry.rule.target_port = entry.rule.rule->target_port.number;
+    entry.rule.udp = entry.rule.rule->bind_port.udp;
     entry.rule.v6only = v6only;
     entry.rule.wrap_name = entry.rule.rule->options.text[OPTION_WRAP];
     host_address(entry.rule.rule->bind.text, 0, &entry.rule.listener);
@@ -138,6 +139,41 @@ static const struct {
     {"0 80 unix:/var/tmporary/x\n", "\nPrivateTmp=yes\n", NULL, EMIT_SYSTEMD, false, true},
     {"0 80 unix:/var/.tmp/x\n", "\nPrivateTmp=yes\n", NULL, EMIT_SYSTEMD, false, true},
     {"0 80 unix:/device\n", "\nPrivateDevices=yes\n", NULL, EMIT_SYSTEMD, false, true},
+    {"0.0.0.0 53/udp h 1/udp\n", "service rinetd-udp-0.0.0.0-53\n", "tcp", EMIT_XINETD, false,
+     false},
+    {"0 53/udp h 1/udp\n", "\tsocket_type     = dgram\n\tprotocol        = udp\n", "stream",
+     EMIT_XINETD, false, false},
+    {"0 53/udp h 1/udp\n", "\twait            = yes\n", "instances", EMIT_XINETD, false, false},
+    {"0 53/udp h 1/udp\n", "\twait            = yes\n", "instances", EMIT_XINETD, false, true},
+    {"0 53/udp h 1/udp\n", "\tonly_from       = 0.0.0.0/0 ::/0\n", "v6only", EMIT_XINETD, false,
+     false},
+    {"0 53/udp h 1/udp\n", " --listener=0:53 h 1\n", NULL, EMIT_XINETD, false, false},
+    {"0 53/udp h 1/udp\n", "\n# 0 53/udp h 1/udp\n", NULL, EMIT_XINETD, false, false},
+    {"0 53/udp h 1\n", " --listener=0:53 h 1/tcp\n", NULL, EMIT_XINETD, false, false},
+    {"0 53/udp h 1/tcp\n", " --listener=0:53 h 1/tcp\n", NULL, EMIT_XINETD, false, false},
+    {"0 53 h 1/udp\n", " --listener=0:53 h 1/udp\n", "service rinetd-udp", EMIT_XINETD, false,
+     false},
+    {"0 53/tcp h 1/tcp\n", " --listener=0:53 h 1\n", "/tcp", EMIT_XINETD, false, false},
+    {"0 53/udp h 1/udp [max=7,per-source=2,linger=3,timeout=4,src=a,connect-timeout=5]\n",
+     "--src=a --connect-timeout=5 --timeout=4 --max=7 --per-source=2 --linger=3 h 1\n", "instances",
+     EMIT_XINETD, false, false},
+    {":: 53/udp h 1/udp\n", "\tv6only          = yes\n", NULL, EMIT_XINETD, true, false},
+    {"0.0.0.0 53/udp h 1/udp [max=7]\n", "\n0.0.0.0:53 dgram udp4 wait rinetd ", "nowait",
+     EMIT_INETD, false, false},
+    {":: 53/udp h 1/udp\n", "\n[::]:53 dgram udp6 wait ", NULL, EMIT_INETD, false, false},
+    {"::1 53/udp h 1/udp\n", "\n[::1]:53 dgram udp6 wait ", NULL, EMIT_INETD, false, false},
+    {"0.0.0.0 53/udp h 1/udp\n", "\nListenDatagram=0.0.0.0:53\n", "Backlog", EMIT_SYSTEMD, false,
+     false},
+    {"0 53/udp h 1/udp [max=7,per-source=2]\n", "\nAccept=no\n", "MaxConnections", EMIT_SYSTEMD,
+     false, false},
+    {"0 53/udp h 1/udp\n", "\nLimitNOFILE=5256\n", "KillMode", EMIT_SYSTEMD, false, true},
+    {"0 53/udp h 1/udp [max=1000000]\n", "\nTasksMax=128\nLimitNOFILE=1000256\n", "outlive",
+     EMIT_SYSTEMD, false, true},
+    {"0 53 h 1/udp\n", "\nTasksMax=4128\n", "LimitNOFILE", EMIT_SYSTEMD, false, true},
+    {"0 53/udp h 1/udp\n", "\nRestart=on-failure\nRestartSec=1s\n", "SuccessExitStatus",
+     EMIT_SYSTEMD, false, false},
+    {"192.0.2.1 53/udp h 1/udp\n", "\nFreeBind=yes\n", NULL, EMIT_SYSTEMD, false, false},
+    {":: 53/udp h 1/udp\n", "\nBindIPv6Only=ipv6-only\n", NULL, EMIT_SYSTEMD, true, false},
 };
 
 static void test_lines(void)
@@ -169,6 +205,16 @@ static void check_refusal(const struct emit_settings *settings, const char *conf
     entry_free(&entry);
 }
 
+// What inetd has no word for: datagrams of IPv6 alone.
+static void check_dual_refusal(const struct emit_settings *settings)
+{
+    struct entry entry = emit_one(settings, ":: 53/udp h 1/udp\n", true);
+
+    test_ok(entry.result == -1 && entry.error.kind == EMIT_BAD_RULE && entry.text.size == 0,
+            "refused: datagrams of IPv6 alone for inetd");
+    entry_free(&entry);
+}
+
 static void test_refusals(void)
 {
     struct emit_settings settings = standard;
@@ -195,6 +241,7 @@ static void test_refusals(void)
     check_refusal(&settings, "0 80 h 1 [max=3]\n", EMIT_BAD_RULE, OPTION_MAX, "max for inetd");
     check_refusal(&settings, "0 80 h 1 [per-source=3]\n", EMIT_BAD_RULE, OPTION_PER_SOURCE,
                   "per-source for inetd");
+    check_dual_refusal(&settings);
 }
 
 static void test_unit_refusals(void)
@@ -291,6 +338,13 @@ static void test_names(void)
     settings.wait = true;
     emit_service_name(&settings, &rule, name);
     test_ok(strcmp(name, "rinetd-tcp-__1-80.service") == 0, "the name of a service");
+    rule.udp = true;
+    settings.wait = false;
+    emit_name(&rule);
+    emit_socket_name(&rule, name);
+    test_ok(strcmp(name, "rinetd-udp-__1-80.socket") == 0, "the name of a socket for datagrams");
+    emit_service_name(&settings, &rule, name);
+    test_ok(strcmp(name, "rinetd-udp-__1-80.service") == 0, "and of its service, in any mode");
 }
 
 static void test_unit_names(void)
@@ -312,7 +366,9 @@ static void test_unit_names(void)
                                          "rinetd-tcp-_-80.socket",
                                          "rinetd-tcp-cafe-80.socket",
                                          "rinetd-tcp-__1_lo-80.socket",
-                                         "rinetd-udp-127.0.0.1-80.socket",
+                                         "rinetd-sctp-127.0.0.1-80.socket",
+                                         "rinetd-udp-127.0.0.1.socket",
+                                         "rinetd-udp-127.0.0.1-80@1.service",
                                          "rinetd-tcp-127.0.0.1-80.timer",
                                          "rinetd-tcp-127.0.0.1-80",
                                          "rinetd.service",
@@ -331,6 +387,7 @@ static void test_unit_names(void)
         settings.wait = i % 2;
         emit_service_name(&settings, &rule, name);
         test_ok(emit_is_unit_name(name), "a name of ours: %s", name);
+        rule.udp = !rule.udp;
     }
     test_ok(emit_is_unit_name("rinetd-tcp-fe80__1_br_eth0.7-80.socket"), "a zone of several parts");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
