@@ -8,6 +8,11 @@
 
 #define RECEIVE_BYTES (4 << 20) // of the listener's buffer, where that much is allowed
 
+#define MUCH 4 // that part of the buffer is
+
+// linux/sock_diag.h, which not every libc finds.
+enum { MEMORY_USED = 0, MEMORY_MOST = 1, MEMORY_LOST = 8, MEMORY_WORDS = 9 };
+
 static void init_row(struct datagrams_row *row)
 {
     for (unsigned i = 0; i < DATAGRAMS_BATCH; i++) {
@@ -73,6 +78,18 @@ int datagrams_receive(struct datagrams *datagrams)
     return got;
 }
 
+bool datagrams_are_too_many(struct datagrams *datagrams)
+{
+    uint32_t memory[MEMORY_WORDS] = {0}, lost = datagrams->lost;
+    socklen_t size = sizeof memory;
+
+    // Linux 4.12 and later.
+    if (getsockopt(datagrams->fd, SOL_SOCKET, SO_MEMINFO, memory, &size) < 0)
+        return false;
+    datagrams->lost = memory[MEMORY_LOST];
+    return lost != datagrams->lost || memory[MEMORY_USED] > memory[MEMORY_MOST] / MUCH;
+}
+
 static void map_ipv4(uint8_t address[16], const struct in_addr *in)
 {
     memset(address, 0, 10);
@@ -89,6 +106,9 @@ static void take_local(const struct datagrams *datagrams, const struct cmsghdr *
 
     if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
         memcpy(&in, data, sizeof in);
+        // What came before the socket was told to say it has the address that it was sent to alone.
+        if (in.ipi_spec_dst.s_addr == INADDR_ANY && !IN_MULTICAST(ntohl(in.ipi_addr.s_addr)))
+            in.ipi_spec_dst = in.ipi_addr;
         if (datagrams->family == AF_INET6)
             map_ipv4(key->local, &in.ipi_spec_dst);
         else
@@ -232,6 +252,11 @@ unsigned datagrams_send(struct datagrams *datagrams)
 
         if (done < 0 && errno == EAGAIN)
             break; // nor would it take the others
+        // No address of this host, but one of a broadcast: then the kernel may choose.
+        if (done < 0 && errno == ENETUNREACH && datagrams->out.headers[at].msg_hdr.msg_controllen) {
+            datagrams->out.headers[at].msg_hdr.msg_controllen = 0;
+            continue;
+        }
         // One that can't be sent, which may be that client's fault, is not the others' loss.
         for (int i = 0; i < done; i++)
             datagrams->sent[at + (unsigned)i] = true;

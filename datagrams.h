@@ -35,6 +35,7 @@ struct datagrams {
     bool wildcard; // then the address of this host is part of a key
     struct datagrams_row in, out;
     unsigned received, waiting; // of `in`, of `out`
+    uint32_t lost;              // by the kernel, at the last look
     struct mmsghdr fetches[DATAGRAMS_BATCH];
     struct iovec fetch_pieces[DATAGRAMS_BATCH];
     uint32_t owners[DATAGRAMS_BATCH]; // of `out`: as datagrams_address() was told
@@ -47,6 +48,9 @@ void datagrams_init(struct datagrams *datagrams, int fd, const union host_addres
 
 // Takes what has come from clients. Returns how many datagrams that are, or -1 with errno.
 int datagrams_receive(struct datagrams *datagrams);
+
+// Whether clients send more than is taken: much waits, or was lost since the last look.
+bool datagrams_are_too_many(struct datagrams *datagrams);
 
 // Who sent datagram NUMBER of those, and where to.
 void datagrams_key(const struct datagrams *datagrams, unsigned number, struct sessions_key *key);

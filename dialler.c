@@ -9,9 +9,10 @@
 
 #define STACK_BYTES (256 << 10)
 
-int dialler_init(struct dialler *dialler, int (*call)(void *context, struct dial_failure *failure),
-                 void *context)
+int dialler_init(struct dialler *dialler, unsigned most,
+                 int (*call)(void *context, struct dial_failure *failure), void *context)
 {
+    dialler->most = most;
     dialler->call = call;
     dialler->context = context;
     dialler->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -56,7 +57,7 @@ int dialler_start(struct dialler *dialler, struct dialler_ticket ticket)
     struct dialler_job *job = dialler->jobs;
     int error;
 
-    if (dialler->running == DIALLER_MOST)
+    if (dialler->running == dialler->most)
         return EAGAIN;
     while (job->busy)
         job++;
