@@ -77,8 +77,9 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments list pool worker board udp opening \
-	flow sessions datagrams burst stock dialler mixed dial pump pipe clock log journal report syslogd $(SHARED)))
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay show arguments list pool worker board udp opening \
+	flow sessions datagrams burst stock dialler guard mixed dial pump pipe clock log journal report syslogd \
+	$(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries aclfile emit unit text \
 	explain ranges list logfile generator apply hangup systemd command launch children lines source output \
 	templates $(SHARED)))
@@ -88,7 +89,8 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl list options arguments dial board pool pump mixed burst journal log conf unit emit output command
+UNIT_TESTS = host acl list options arguments dial board pool sessions burst pump mixed guard journal log conf unit emit \
+	output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -102,9 +104,11 @@ UNIT_arguments = $(call unit_objs,arguments $(SHARED))
 UNIT_dial    = $(call unit_objs,dial clock host)
 UNIT_board   = $(call unit_objs,board host)
 UNIT_pool    = $(call unit_objs,pool worker board host)
+UNIT_sessions = $(call unit_objs,sessions)
 UNIT_pump    = $(call unit_objs,pump pipe clock)
 UNIT_mixed   = $(call unit_objs,mixed clock)
 UNIT_burst   = $(call unit_objs,burst)
+UNIT_guard   = $(call unit_objs,guard host)
 UNIT_unit    = $(call unit_objs,unit text)
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
 UNIT_output  = $(call unit_objs,output source)

@@ -105,8 +105,9 @@ static void take_local(const struct datagrams *datagrams, const struct cmsghdr *
 
     if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
         memcpy(&in, data, sizeof in);
-        // What came before the socket was told to say it has the address that it was sent to alone.
-        if (in.ipi_spec_dst.s_addr == INADDR_ANY && !IN_MULTICAST(ntohl(in.ipi_addr.s_addr)))
+        // What was queued before anybody asked has not been looked up.
+        if (in.ipi_spec_dst.s_addr == INADDR_ANY && in.ipi_addr.s_addr != INADDR_BROADCAST &&
+            !IN_MULTICAST(ntohl(in.ipi_addr.s_addr)))
             in.ipi_spec_dst = in.ipi_addr;
         if (datagrams->family == AF_INET6)
             map_ipv4(key->local, &in.ipi_spec_dst);

@@ -407,6 +407,8 @@ static void add_all(struct arguments *arguments, const struct emit_settings *set
         add_option(arguments, OPTION_LOG, settings->log);
     if (settings->log && settings->log_common)
         add_option(arguments, OPTION_LOG_COMMON, NULL);
+    if (rule->udp && settings->format == EMIT_XINETD)
+        add_option(arguments, OPTION_KEEP_QUEUE, NULL);
     add_argument(arguments, NULL, rule->rule->target.text);
     if (rule->rule->target.kind != HOST_UNIX) {
         format_target_port(rule, port);

@@ -10,6 +10,7 @@
 
 #include "datagrams.h"
 #include "dialler.h"
+#include "guard.h"
 #include "sessions.h"
 #include "stock.h"
 #include "udp.h"
@@ -49,6 +50,7 @@ struct udp {
     struct sessions refused;
     int64_t checked_ms[FLOW_REFUSED];
     struct dialler dialler;
+    struct guard guard;
     uint8_t next[DATAGRAMS_BATCH]; // of the same session, in the batch
     struct mmsghdr headers[DATAGRAMS_BATCH];
     struct iovec pieces[DATAGRAMS_BATCH];

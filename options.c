@@ -51,6 +51,8 @@ const struct option_row options_table[OPTION_COUNT] = {
                            "log in the web servers' common format"},
     [OPTION_REFUSED] = {"refused", OPTION_IS_FLAG, OPTION_FOR_COMMAND, 0, 0, 0, NULL,
                         "log the client as denied and end: what rinetd-wrap asks for"},
+    [OPTION_KEEP_QUEUE] = {"keep-queue", OPTION_IS_FLAG, OPTION_FOR_COMMAND, 0, 0, 0, NULL,
+                           "keep xinetd from emptying a datagram socket when the relay ends"},
     [OPTION_RESOLVE] = {"resolve", OPTION_IS_FLAG, OPTION_FOR_COMMAND, 0, 0, 0, NULL,
                         "look up the names on standard input, one a line, and print what is found"},
     [OPTION_HELP] = {"help", OPTION_IS_FLAG, OPTION_FOR_COMMAND, 0, 0, 0, NULL, "print this"},

@@ -62,6 +62,12 @@ void sessions_move(struct sessions *table, uint32_t number, unsigned list, int64
 
 void sessions_remove(struct sessions *table, uint32_t number);
 
+// The newest of LIST, or SESSIONS_NONE.
+static inline uint32_t sessions_newest(const struct sessions *table, unsigned list)
+{
+    return table->newest[list] - 1;
+}
+
 // The oldest of LIST, or SESSIONS_NONE.
 static inline uint32_t sessions_oldest(const struct sessions *table, unsigned list)
 {

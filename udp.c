@@ -16,11 +16,16 @@
 #include "flow.h"
 #include "opening.h"
 
-#define RESTING      1024 // entries beside those of sessions
-#define LATELY_MS    2000
-#define EVENTS       64
-#define SPARE_FDS    16 // for what else the process does: its log, and looking names up
-#define NAP_MS       100
+#define RESTING   1024 // entries beside those of sessions
+#define LATELY_MS 2000
+#define EVENTS    64
+#define SPARE_FDS 16 // for what else the process does: its log, and looking names up
+#define NAP_MS    100
+// At the end, where the queue cannot be left to whoever comes next: as many batches are served,
+// should more come all the time, and then answers have so long.
+#define LAST_BATCHES    64
+#define LAST_ANSWERS_MS 100
+
 #define TAG_LISTENER UINT64_MAX
 #define TAG_DIALLER  (UINT64_MAX - 1)
 #define TAG_SIGNALS  (UINT64_MAX - 2)
@@ -71,6 +76,16 @@ static void adapt_share(struct udp *udp, unsigned count)
         udp->share++;
 }
 
+static bool is_mark(const struct udp *udp, unsigned i, const struct sessions_key *key)
+{
+    union host_address client;
+
+    if (!udp->request->keep_queue || datagrams_size(&udp->datagrams, i) > 0)
+        return false;
+    datagrams_client(key, &client);
+    return guard_is_mark(&udp->guard, &client);
+}
+
 static void serve_batch(struct udp *udp, unsigned count)
 {
     uint32_t order[DATAGRAMS_BATCH];
@@ -82,6 +97,8 @@ static void serve_batch(struct udp *udp, unsigned count)
         uint32_t number;
 
         datagrams_key(&udp->datagrams, i, &key);
+        if (is_mark(udp, i, &key))
+            continue;
         number = entry_of(udp, &key);
         flow = &udp->flows[number];
         if (flow->count == udp->share)
@@ -196,7 +213,7 @@ static int serve_events(struct udp *udp, const struct epoll_event *events, int c
             listener = events[i].events;
         else if (events[i].data.u64 == TAG_DIALLER)
             opening_take_answers(udp);
-        else
+        else if (events[i].data.u64 != TAG_SIGNALS)
             flow_serve(udp, events[i].data.u64, events[i].events);
     }
     flow_send_answers(udp);
@@ -211,6 +228,41 @@ static bool has_signal(const struct epoll_event *events, int count)
     return false;
 }
 
+// Whether nothing is lost with us.
+static bool may_end(const struct udp *udp)
+{
+    return !udp->request->keep_queue || guard_place(&udp->guard) != GUARD_BEHIND;
+}
+
+// Whether a session has moved so lately that an answer may be on its way.
+static bool expects_answers(const struct udp *udp)
+{
+    uint32_t newest = sessions_newest(&udp->sessions, FLOW_OPEN);
+
+    return newest != SESSIONS_NONE &&
+           udp->sessions.entries[newest].used_ms + LAST_ANSWERS_MS > udp->now;
+}
+
+// What is queued is the next one's; where it would be lost with us, it is served. Then answers that
+// are on their way have their time.
+static void finish(struct udp *udp)
+{
+    struct epoll_event events[EVENTS];
+    int64_t until_ms;
+    int count;
+
+    for (int i = 0; i < LAST_BATCHES && !may_end(udp); i++)
+        if (serve_listener(udp, EPOLLIN) < 0)
+            break;
+    epoll_ctl(udp->epoll, EPOLL_CTL_DEL, 0, NULL);
+    until_ms = clock_ms() + LAST_ANSWERS_MS;
+    while (expects_answers(udp) && (udp->now = clock_ms()) < until_ms) {
+        count = epoll_wait(udp->epoll, events, EVENTS, (int)(until_ms - udp->now));
+        if (count > 0)
+            serve_events(udp, events, count);
+    }
+}
+
 // Returns 0 at the end, or -1 with errno.
 static int serve(struct udp *udp)
 {
@@ -219,7 +271,6 @@ static int serve(struct udp *udp)
 
     while (!*udp->request->stop) {
         count = epoll_pwait(udp->epoll, events, EVENTS, idle_ms(udp), udp->request->mask);
-        // What is still on the socket then is the next process's.
         if (has_signal(events, count))
             break;
         udp->now = clock_ms();
@@ -228,9 +279,11 @@ static int serve(struct udp *udp)
         if (is_anybody_there(udp))
             udp->quiet_ms = udp->now;
         end_overdue(udp);
-        if (!is_anybody_there(udp) && udp->now - udp->quiet_ms >= udp->request->linger_ms)
-            break;
+        if (!is_anybody_there(udp) && udp->now - udp->quiet_ms >= udp->request->linger_ms &&
+            may_end(udp))
+            return 0;
     }
+    finish(udp);
     return 0;
 }
 
@@ -293,7 +346,7 @@ static int watch_signals(struct udp *udp)
         if (sigismember(udp->request->mask, number) == 1)
             sigdelset(&awaited, number);
     fd = signalfd(-1, &awaited, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd < 0 ? -1 : watch(udp, fd, EPOLLIN, TAG_SIGNALS);
+    return fd < 0 ? -1 : watch(udp, fd, EPOLLIN | EPOLLET, TAG_SIGNALS);
 }
 
 static int init(struct udp *udp, const union host_address *local)
@@ -315,6 +368,8 @@ static int init(struct udp *udp, const union host_address *local)
         udp->headers[i].msg_hdr.msg_iovlen = 1;
     }
     datagrams_init(&udp->datagrams, 0, local);
+    if (request->keep_queue)
+        guard_init(&udp->guard, 0, local);
     udp->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (udp->epoll < 0 || watch(udp, 0, EPOLLIN | EPOLLRDHUP, TAG_LISTENER) < 0)
         return -1;
@@ -332,15 +387,16 @@ static int init(struct udp *udp, const union host_address *local)
 int udp(const struct udp_request *request, const union host_address *local)
 {
     struct udp *udp = map(sizeof *udp);
-    int status;
+    int status, error;
 
     if (!udp)
         return -1;
     udp->request = request;
-    status = init(udp, local);
-    if (status == 0)
-        status = serve(udp);
-    if (status == 0)
-        end_all(udp);
+    if (init(udp, local) < 0)
+        return -1;
+    status = serve(udp);
+    error = errno;
+    end_all(udp);
+    errno = error;
     return status;
 }

@@ -39,6 +39,7 @@ struct udp_request {
     long dial_ms;        // that a client may wait for its turn to be dialled for; 0: as timeout_ms
     bool stream;         // dial() gives stream sockets
     bool dial_waits;     // dial() may take its time, and is called in threads
+    bool keep_queue;     // whoever started us empties the socket at our end, as xinetd does
     // These end it by MASK, in which a wait lets them in, and *STOP.
     const sigset_t *mask;
     const volatile sig_atomic_t *stop;

@@ -298,7 +298,7 @@ static void enlarge(int fd)
 
 static int new_socket(const struct endpoint *bound, int family)
 {
-    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0), no = 0;
+    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0), no = 0, yes = 1;
     struct timeval limit = {.tv_sec = options.deadline_ms / 1000 + 1};
 
     if (fd < 0)
@@ -306,6 +306,8 @@ static int new_socket(const struct endpoint *bound, int family)
     enlarge(fd);
     if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) < 0)
         fail("unable to take IPv4 with IPv6: %s", strerror(errno));
+    if (setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &yes, sizeof yes) < 0)
+        fail("unable to allow broadcasts: %s", strerror(errno));
     if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
         fail("unable to limit the time to send: %s", strerror(errno));
     if (bound != NULL && bind(fd, &bound->address.any, bound->size) < 0)
@@ -683,9 +685,10 @@ static void parse_target(struct endpoint *target, char **list)
 
 static int main_ask(char **list)
 {
-    struct client *clients = allocate(sizeof *clients * (size_t)options.clients);
+    static struct client *clients; // theirs until the end of the process
     struct endpoint target, source;
 
+    clients = allocate(sizeof *clients * (size_t)options.clients);
     parse_target(&target, list);
     if (list[2] != NULL)
         usage("datagram: %s is too much\n", list[2]);
@@ -735,11 +738,12 @@ static void stop(int signal_number)
 
 static int main_flood(char **list)
 {
-    struct client *clients = allocate(sizeof *clients * (size_t)options.clients);
+    static struct client *clients; // theirs until the end of the process
     struct sigaction on_signal = {.sa_handler = stop};
     struct endpoint target;
     int64_t end_ms = now_ms() + options.for_ms;
 
+    clients = allocate(sizeof *clients * (size_t)options.clients);
     parse_target(&target, list);
     sigaction(SIGTERM, &on_signal, NULL);
     sigaction(SIGINT, &on_signal, NULL);

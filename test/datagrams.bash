@@ -4,11 +4,11 @@
 # `load datagrams` after the helper: clients and targets of UDP, and a relay that has the socket.
 # The relay alone is under `peer hand`, which is called `relay` and gives it the socket anew whenever
 # it has ended and there is something to read; what the relay says is in $T/said, its log in $T/log,
-# its exit status in $T/relay.status.
+# its exit status in $T/relay.status, and it is `first` of waiting.bash.
+load waiting
 
-# answer NAME [--OPTION...] ADDR PORT: a target that echoes, with a line for each datagram.
-answer() {
-    listen_datagrams "$1" --print "${@:2}" echo
+require_ipv6() {
+    grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 || skip "no IPv6 here"
 }
 
 # listen_datagrams NAME [--OPTION...] ADDR PORT ACTION; port 0 is a free one.
@@ -22,20 +22,78 @@ listen_datagrams() {
     [ -s "$T/$name.port" ] || { cat "$T/$name.err" && return 1; }
 }
 
-# hand_datagrams [--OPTION...] ADDR PORT COMMAND...: the socket for COMMAND.
-hand_datagrams() {
-    start_peer hand relay --datagram --stderr="$T/said" --status-file="$T/relay.status" "$@"
+# answer NAME [--OPTION...] ADDR PORT: a target that echoes, with a line for each datagram.
+answer() {
+    listen_datagrams "$1" --print "${@:2}" echo
 }
 
-# relay [--OPTION...]: one on a free port of 127.0.0.1, or of $ON, to `target`, or to $TO.
+# sizes_at NAME: of the datagrams that came to this target, on one line.
+sizes_at() {
+    output_of "$1" | cut -d ' ' -f 3 | xargs
+}
+
+# peers_of NAME: how many there were to this target, which is how many sessions.
+peers_of() {
+    output_of "$1" | cut -d ' ' -f 1,2 | sort -u | wc -l
+}
+
+# hand_datagrams [--OPTION...] ADDR PORT COMMAND...: the socket for COMMAND.
+hand_datagrams() {
+    hand --datagram "$@"
+}
+
+# relay [--OPTION...]: one on a free port of 127.0.0.1, or of $ON, to `target`, or to $TO; by the
+# command ${UNDER[@]}.
 relay() {
     local to
 
     read -ra to <<<"${TO:-127.0.0.1 $(port_of target)}"
-    hand_datagrams "${ON:-127.0.0.1}" 0 "$RELAY" --log="$T/log" "$@" "${to[@]}"
+    hand_datagrams "${ON:-127.0.0.1}" "${PORT:-0}" "${UNDER[@]}" "$RELAY" --log="$T/log" "$@" "${to[@]}"
+}
+UNDER=()
+
+# ask [--OPTION...]: of the relay, at $AT, by default where it listens; what is sent and got is in
+# $T/asked.
+ask() {
+    "$DATAGRAM" ask "$@" "${AT:-${ON:-127.0.0.1}}" "$(port_of relay)" >"$T/asked"
 }
 
-# ask [--OPTION...]: of the relay; prints nothing if all is well.
-ask() {
-    "$DATAGRAM" ask "$@" "${ON:-127.0.0.1}" "$(port_of relay)" >"$T/asked" || return 1
+# say [--OPTION...] TEXT...: to the relay, and prints its replies.
+say() {
+    local options=()
+
+    while [[ ${1-} == --* ]]; do
+        options+=("$1")
+        shift
+    done
+    "$DATAGRAM" say "${options[@]}" "${AT:-${ON:-127.0.0.1}}" "$(port_of relay)" "$@"
+}
+
+# Lines of the log as CLIENT FROM-CLIENT TO-CLIENT MESSAGE.
+records() {
+    log_of "$T/log" | awk -F '|' 'NF != 8 { print "bad line: " $0; next } { print $1, $6, $7, $8 }'
+}
+
+has_records() {
+    [ -e "$T/log" ] && [ "$(wc -l <"$T/log")" -ge "$1" ]
+}
+
+# records_are LINE...: these and no others, once there are as many.
+records_are() {
+    wait_for has_records $# || true
+    diff <(printf '%s\n' "$@") <(records)
+}
+
+# The same, in any order.
+sorted_records_are() {
+    wait_for has_records $# || true
+    diff <(printf '%s\n' "$@" | sort) <(records | sort)
+}
+
+# datagram_socket PORT: is one bound there?
+datagram_socket() {
+    cat /proc/net/udp /proc/net/udp6 2>/dev/null |
+        awk -v port="$(printf ':%04X' "$1")" '
+            substr($2, length($2) - 4) == port { found = 1 }
+            END { exit !found }'
 }

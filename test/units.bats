@@ -66,9 +66,12 @@ exposure() {
     exposure ./*.service
     gen -c plain -u nobody -m nowait -o . 2>/dev/null
     exposure ./*@.service
+    printf '127.0.0.1 8001/udp 203.0.113.1 80/udp\n' >datagrams
+    gen -c datagrams -u nobody -o . 2>/dev/null
+    exposure ./rinetd-udp-*.service
     # It does say when there is less
-    sed -i '/^Protect/d' ./*@.service
-    run -1 exposure ./*@.service
+    sed -i '/^Protect/d' ./rinetd-udp-*.service
+    run -1 exposure ./rinetd-udp-*.service
 }
 
 @test "standard output has the files that -o writes, each after its name" {

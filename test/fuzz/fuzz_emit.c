@@ -91,6 +91,8 @@ static void expected_words(struct words *words, const struct input *in,
         add_word(words, "--max=", in->text[MAX], "");
     if (settings->log)
         add_word(words, "--log=", in->text[LOG_FILE], "");
+    if (rule->udp && settings->format == EMIT_XINETD)
+        add_word(words, "--keep-queue", "", "");
     add_word(words, "", in->text[TARGET], "");
     if (rule->rule->target.kind != HOST_UNIX)
         add_word(words, "", "8080",
@@ -367,10 +369,13 @@ static void try_all(const struct input *in, const struct conf *conf, const struc
         struct words words = {.count = 0};
 
         settings.wait = wait;
-        expected_words(&words, in, rule, &settings);
         settings.format = EMIT_XINETD;
+        expected_words(&words, in, rule, &settings);
         try_entry(&settings, &words, conf, rule);
+        words_free(&words);
+        words.count = 0;
         settings.format = EMIT_INETD;
+        expected_words(&words, in, rule, &settings);
         try_entry(&settings, &words, conf, rule);
         settings.format = EMIT_SYSTEMD;
         try_units(&settings, &words, conf, rule, in);

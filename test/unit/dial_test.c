@@ -122,8 +122,8 @@ int main(void)
     test_datagram("::1", "::1", NULL);
     test_listener(SOCK_STREAM);
     test_listener(SOCK_DGRAM);
-    test_failure((struct dial_request){.host = "255.255.255.255", .port = 9, .datagram = true},
-                 "unable to connect to 255.255.255.255 (255.255.255.255) UDP port 9: Permission "
+    test_failure((struct dial_request){.host = "127.255.255.255", .port = 9, .datagram = true},
+                 "unable to connect to 127.255.255.255 (127.255.255.255) UDP port 9: Permission "
                  "denied",
                  EACCES);
     return test_end();

@@ -213,6 +213,14 @@ static bool replies(size_t size)
     return awaits(target, POLLOUT) && send(target, bytes, size, 0) == (ssize_t)size;
 }
 
+// Waits until COUNT, of errors that are still to come, is 0.
+static bool used_up(const volatile int *count)
+{
+    for (int i = 0; i<PATIENCE_MS && * count> 0; i++)
+        poll(NULL, 0, 1);
+    return *count == 0;
+}
+
 static void test_sizes(void)
 {
     static const size_t sizes[] = {1, 508, 1472, 8192, 30000};
@@ -263,8 +271,9 @@ static void test_full_target(void)
     test_ok(over(sent, 0, PUMP_CLIENT_FIRST), "and counted");
 }
 
-// The client reads late: datagrams wait in the target's socket, and reach it whole.
-static void test_full_client(void)
+// The client reads late: datagrams wait in the target's socket, and reach it whole; so they do
+// where the target refuses one meanwhile.
+static void test_full_client(bool refused)
 {
     struct pollfd entry;
     uint64_t sent = 0;
@@ -282,13 +291,19 @@ static void test_full_client(void)
     poll(NULL, 0, QUIET_MS);
     test_ok(count < MANY && shared->calls < CALLS_MAX, "%d calls while the client reads nothing",
             shared->calls);
+    shared->send_error = ECONNREFUSED;
+    shared->send_errors = refused;
+    good = !refused || (asks(3) && used_up(&shared->send_errors));
     for (int i = 0; i < count && good; i++) {
         make_bytes((size_t)i);
         good = gets_bytes(20000);
     }
     test_ok(good, "%d datagrams, whole and in order", count);
-    shutdown(client, SHUT_RDWR);
-    test_ok(over(0, sent, PUMP_CLIENT_FIRST), "and counted");
+    if (!refused)
+        shutdown(client, SHUT_RDWR);
+    test_ok(refused ? recv(client, read_back, 1, 0) <= 0 && over(3, sent, PUMP_TARGET_FIRST)
+                    : over(0, sent, PUMP_CLIENT_FIRST),
+            "and counted");
 }
 
 // Whether the child gives up, having waited for at most MS, and the client sees its end.
@@ -299,6 +314,26 @@ static bool time_is_up(long ms)
     shared->in_time = false;
     return poll(&entry, 1, PATIENCE_MS) == 1 && recv(client, read_back, 1, 0) == 0 &&
            shared->wait_ms <= ms && shared->wait_ms >= 0;
+}
+
+// A client that has gone, while its last datagram waits for the target's socket.
+static void test_gone(void)
+{
+    struct pollfd entry;
+    uint64_t sent = 0, got = 0;
+    ssize_t size;
+
+    begin(0);
+    entry = (struct pollfd){.fd = client, .events = POLLOUT};
+    while (poll(&entry, 1, 300) == 1 && (size = send(client, bytes, 20000, MSG_DONTWAIT)) > 0)
+        sent += (uint64_t)size;
+    shutdown(client, SHUT_RDWR);
+    poll(NULL, 0, QUIET_MS);
+    test_ok(shared->calls < CALLS_MAX, "%d calls while the target takes nothing", shared->calls);
+    while (got < sent && awaits(target, POLLIN) &&
+           (size = recv(target, read_back, sizeof read_back, MSG_DONTWAIT)) > 0)
+        got += (uint64_t)size;
+    test_ok(got == sent && over(sent, 0, PUMP_CLIENT_FIRST), "all that it has sent is passed on");
 }
 
 static void test_ends(void)
@@ -327,14 +362,6 @@ static void test_ends(void)
     test_ok(asks(3) && shutdown(client, SHUT_RDWR) == 0 && gets_datagram(3) &&
                 over(3, 0, PUMP_CLIENT_FIRST),
             "what a client has sent before it went");
-}
-
-// Waits until COUNT, of errors that are still to come, is 0.
-static bool used_up(const volatile int *count)
-{
-    for (int i = 0; i<PATIENCE_MS && * count> 0; i++)
-        poll(NULL, 0, 1);
-    return *count == 0;
 }
 
 static void test_errors(void)
@@ -385,7 +412,9 @@ int main(void)
     sigprocmask(SIG_BLOCK, &ours, NULL);
     test_sizes();
     test_full_target();
-    test_full_client();
+    test_full_client(false);
+    test_full_client(true);
+    test_gone();
     test_ends();
     test_errors();
     return test_end();

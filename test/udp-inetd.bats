@@ -1,0 +1,128 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# Rules of UDP under openbsd-inetd and inetutils-inetd.
+
+load helper
+load forwarding
+load datagrams
+
+export SUPERSERVER=inetd
+
+setup() {
+    common_setup
+    require inetd
+    answer target 127.0.0.1 0
+    writable_log log
+    mapfile -t PORTS < <(free_ports 2)
+    PORT=${PORTS[0]}
+    echo "$PORT" >relay.port
+    TO="127.0.0.1 $(port_of target)/udp"
+}
+
+# on_inetd PORT LINE...: these rules, of which the last is for PORT.
+on_inetd() {
+    convert inetd "logfile $T/log" "${@:2}"
+    start inetd "${INETD:-inetd}" "${INETD_FLAGS[@]}" "$T/inetd.conf"
+    wait_for or_over inetd datagram_socket "$1"
+    is_running inetd
+}
+INETD_FLAGS=(-i -R 0)
+
+@test "inetd: fifty clients at once, of all sizes" {
+    on_inetd "$PORT" "127.0.0.1 $PORT/udp $TO"
+    ask --clients=50 --sizes=0,1,508,1472 --rounds=3
+    ask --from=127.0.0.2 --sizes=8192,65507
+    ask --from=127.0.0.3 --clients=50 --sizes=8192 --retry=300
+    [ "$(peers_of target)" = 101 ]
+    [ "$(how_often opened)" = 101 ]
+    [ "$(relays_of inetd | wc -w)" = 1 ]
+}
+
+@test "inetd: IPv6, and wildcards of both families with replies from the right address" {
+    local i
+
+    require_ipv6
+    answer six ::1 0
+    on_inetd "$PORT" "0.0.0.0 ${PORTS[1]}/udp $TO" "::1 $PORT/udp ::1 $(port_of six)/udp"
+    AT=::1 ask --clients=20 --sizes=0,1,508
+    [ "$(peers_of six)" = 20 ]
+    echo "${PORTS[1]}" >relay.port
+    for i in 5 3 1; do
+        AT=127.0.0.$i ask --clients=5 --sizes=0,1,508
+    done
+    [ "$(peers_of target)" = 15 ]
+}
+
+@test "inetd: an idle relay ends, and the next datagram starts another" {
+    on_inetd "$PORT" "127.0.0.1 $PORT/udp $TO [timeout=1,linger=1]"
+    for _ in 1 2; do
+        ask --clients=3 --sizes=9
+        settled
+    done
+    ask --clients=3 --sizes=9
+    [ "$(how_often opened)" = 9 ]
+    [ "$(how_often done-remote-closed)" = 6 ]
+}
+
+@test "inetd: many quick ends of the relay do not close the service" {
+    local i
+
+    on_inetd "$PORT" "127.0.0.1 $PORT/udp $TO"
+    for i in {1..30}; do
+        ask --retry=100
+        for pid in $(relays_of inetd); do
+            kill "$pid"
+        done
+    done
+    ask --retry=100 --clients=10
+}
+
+@test "inetd: access, a limit, and a target that is down and back" {
+    local port
+
+    port=$(port_of target)
+    on_inetd "$PORT" 'deny 127.0.0.2' "127.0.0.1 $PORT/udp $TO [max=2]" 'allow 127.0.0.*'
+    ask --from=127.0.0.2 --replies=0 --rounds=20
+    ask --from=127.0.1.1 --replies=0 --rounds=20
+    for i in 1 2 3; do
+        ask --from="127.0.0.1:700$i" --sizes=$i
+    done
+    stop target
+    say --from=127.0.0.1:7003 --replies=0 gone
+    wait_for logged_times done-local-closed 1
+    answer target 127.0.0.1 "$port"
+    ask --from=127.0.0.1:7003 --sizes=4 --retry=100
+    records_are '127.0.0.2 0 0 denied' '127.0.1.1 0 0 not-allowed' '127.0.0.1 1 0 opened' \
+        '127.0.0.1 2 0 opened' '127.0.0.1 1 1 done-remote-closed' '127.0.0.1 3 0 opened' \
+        '127.0.0.1 7 3 done-local-closed' '127.0.0.1 4 0 opened'
+}
+
+@test "inetd: a reload with a changed rule, while clients go on" {
+    answer other 127.0.0.1 0
+    on_inetd "$PORT" "127.0.0.1 $PORT/udp $TO"
+    ask --from=127.0.0.1:7001
+    convert inetd "logfile $T/log" "127.0.0.1 $PORT/udp 127.0.0.1 $(port_of other)/udp" \
+        "127.0.0.1 ${PORTS[1]}/udp $TO"
+    kill -HUP "$(cat inetd.pid)"
+    wait_for datagram_socket "${PORTS[1]}"
+    ask --from=127.0.0.1:7001 --retry=100
+    for pid in $(relays_of inetd); do
+        kill "$pid"
+    done
+    settled
+    ask --clients=5 --retry=100
+    [ "$(peers_of other)" -ge 5 ]
+    echo "${PORTS[1]}" >relay.port
+    ask --clients=5
+}
+
+@test "inetutils-inetd: fifty clients, and an idle end" {
+    require inetutils-inetd
+    INETD=inetutils-inetd INETD_FLAGS=(-d -R 100000000)
+    on_inetd "$PORT" "127.0.0.1 $PORT/udp $TO [timeout=1,linger=1]"
+    ask --clients=50 --sizes=0,1,508,1472
+    wait_for logged_times done-remote-closed 50
+    ask --clients=50 --sizes=0,1,508,1472 --retry=100
+    [ "$(how_often opened)" = 100 ]
+}

@@ -1,0 +1,298 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# What becomes of UDP rules when the configuration changes: rinetd-gen --apply with systemd and with
+# xinetd, --run, and the generator. Each step is judged by asking; what is queued is not to be lost.
+
+load helper
+load connections
+load datagrams
+load systemd
+
+setup() {
+    common_setup
+    require namespaces
+    mapfile -t PORTS < <(free_ports 3)
+    listen_datagrams target 127.0.0.1 0 echo
+    listen stream 127.0.0.1 0 echo
+    writable_log log
+}
+
+teardown() {
+    rm -f /etc/rinetd.conf
+    common_teardown
+}
+
+# udp PORT [OPTIONS]: a line.
+udp() {
+    echo "127.0.0.1 $1/udp 127.0.0.1 $(port_of target)/udp ${2-}"
+}
+
+# tcp PORT: one for the same port.
+tcp() {
+    echo "127.0.0.1 $1 127.0.0.1 $(port_of stream)"
+}
+
+conf() {
+    printf '%s\n' "logfile $T/log" "$@" >rinetd.conf
+}
+
+# serves PORT
+serves() {
+    "$DATAGRAM" ask --clients=3 --sizes=0,1,1472 127.0.0.1 "$1" >asked
+}
+
+# Is there a socket for datagrams?
+is_open() {
+    awk -v port="$(printf ':%04X' "$1")" '$2 ~ port "$" { found = 1 } END { exit !found }' \
+        /proc/net/udp
+}
+
+is_closed() {
+    ! is_open "$1"
+}
+
+# is_denied PORT [TIMES]: by a line in the log for each time that somebody was.
+is_denied() {
+    echo >"/dev/udp/127.0.0.1/$1"
+    wait_for has_denied "$1" "${2:-1}"
+}
+
+has_denied() {
+    [ "$(grep -c "	$1	.*	denied\$" log)" -ge "$2" ]
+}
+
+# The relays of PORT. The pattern is in a file, so that grep does not find itself.
+relays() {
+    printf '%s\n' "--listener=127.0.0.1:$1" >pattern
+    grep -lsF -f pattern /proc/[0-9]*/cmdline | cut -d/ -f3
+}
+
+# queue PORT: a client whose datagrams wait, since the relay does not run; is_answered ends it.
+queue() {
+    serves "$1"
+    STOPPED=$(relays "$1")
+    kill -STOP "$STOPPED"
+    start client "$DATAGRAM" ask --rounds=20 --window=20 --sizes=100 127.0.0.1 "$1"
+    wait_for has_queued "$1"
+}
+
+has_queued() {
+    awk -v port="$(printf ':%04X' "$1")" '
+        $2 ~ port "$" { split($5, queues, ":"); found = queues[2] !~ /^0+$/ }
+        END { exit !found }' /proc/net/udp
+}
+
+is_answered() {
+    finished client
+    [ "$(cat client.out)" = '20 sent, 20 got, 0 again' ]
+}
+
+resume() {
+    kill -CONT "$STOPPED"
+}
+
+# --- systemd
+
+# apply [LINE...]
+apply() {
+    [ $# = 0 ] || conf "$@"
+    inside "$GEN" -f systemd -c "$T/rinetd.conf" -o /etc/systemd/system -r "$RELAY" -u nobody \
+        --apply 2>said || { cat said && return 1; }
+}
+
+socket_of() {
+    inside systemctl is-active "rinetd-udp-127.0.0.1-$1.socket"
+}
+
+@test "systemd: UDP rules come, change and go, and a TCP rule on the port stays" {
+    start_systemd
+    apply "$(udp "${PORTS[0]}")" "$(tcp "${PORTS[0]}")"
+    grep -q "enabled rinetd-udp-127.0.0.1-${PORTS[0]}.socket" said
+    serves "${PORTS[0]}"
+    open_and_going_on one "${PORTS[0]}"
+    apply
+    grep -q 'nothing to do' said
+    apply "$(udp "${PORTS[0]}")" 'deny *' "$(tcp "${PORTS[0]}")" "$(udp "${PORTS[1]}")"
+    grep -q "restarted rinetd-udp-127.0.0.1-${PORTS[0]}.service" said
+    is_denied "${PORTS[0]}"
+    serves "${PORTS[1]}"
+    apply "$(tcp "${PORTS[0]}")" "$(udp "${PORTS[1]}")"
+    grep -q "stopped rinetd-udp-127.0.0.1-${PORTS[0]}.socket" said
+    is_closed "${PORTS[0]}"
+    forwards "${PORTS[0]}"
+    serves "${PORTS[1]}"
+    goes_on one
+}
+
+@test "systemd: what is queued is for the relay with the new rules" {
+    start_systemd
+    apply "$(udp "${PORTS[0]}")"
+    queue "${PORTS[0]}"
+    # systemd has it go on when it tells it to end
+    apply "$(udp "${PORTS[0]}" '[linger=9]')"
+    is_answered
+    grep -qF -- --linger=9 "/proc/$(relays "${PORTS[0]}")/cmdline"
+}
+
+@test "systemd: a relay that fails at once is started again after a pause, and the socket stays" {
+    start_systemd
+    apply "$(udp "${PORTS[0]}")"
+    # shellcheck disable=SC2016 # the shell inside expands it
+    inside sh -c 'cd /etc/systemd/system && mkdir "$1.d" &&
+        printf "[Service]\nExecStart=\nExecStart=/bin/false\n" >"$1.d/fail.conf" &&
+        systemctl daemon-reload' - "rinetd-udp-127.0.0.1-${PORTS[0]}.service"
+    "$DATAGRAM" ask --replies=0 --rounds=5 --sizes=1 127.0.0.1 "${PORTS[0]}" >asked
+    wait_for has_restarted 2
+    [ "$(socket_of "${PORTS[0]}")" = active ]
+    # shellcheck disable=SC2016
+    inside sh -c 'rm -r "/etc/systemd/system/$1.d" && systemctl daemon-reload' - \
+        "rinetd-udp-127.0.0.1-${PORTS[0]}.service"
+    serves "${PORTS[0]}"
+}
+
+has_restarted() {
+    [ "$(inside systemctl show -p NRestarts --value "rinetd-udp-127.0.0.1-${PORTS[0]}.service")" \
+        -ge "$1" ]
+}
+
+@test "systemd: the relay may have a descriptor for each session, in its sandbox" {
+    start_systemd
+    apply "$(udp "${PORTS[0]}" '[max=2000]')"
+    serves "${PORTS[0]}"
+    grep -qE '^Max open files +2256 +2256 ' "/proc/$(relays "${PORTS[0]}")/limits"
+    "$DATAGRAM" ask --clients=900 --sizes=10 127.0.0.1 "${PORTS[0]}" >asked
+    grep -q '^900 sent, 900 got' asked
+}
+
+@test "the generator: UDP rules are served after boot, and after daemon-reload" {
+    ln -s "$GEN" rinetd-generator
+    : >/dev/kmsg
+    own_etc rinetd.conf <<<"$(udp "${PORTS[0]}")"
+    GENERATOR=$T/rinetd-generator start_systemd
+    install_inside
+    serves "${PORTS[0]}"
+    udp "${PORTS[1]}" | inside tee /etc/rinetd.conf >/dev/null
+    inside systemctl daemon-reload
+    inside systemctl start sockets.target
+    serves "${PORTS[1]}"
+}
+
+# --- xinetd
+
+# hangup [LINE...]: --apply for the xinetd of the test.
+hangup() {
+    [ $# = 0 ] || conf "$@"
+    "$GEN" -c rinetd.conf -o d -r "$RELAY" -u nobody --apply 2>said || { cat said && return 1; }
+}
+
+# up LINE...
+up() {
+    require xinetd
+    mkdir d
+    printf 'defaults\n{\n\tonly_from = 192.0.2.1\n\tno_access = 127.0.0.1\n}\nincludedir %s\n' \
+        "$T/d" >xinetd.conf
+    conf "$@"
+    "$GEN" -c rinetd.conf -o d -r "$RELAY" -u nobody 2>said
+    start_xinetd xinetd.conf "$(services_in d/rinetd)"
+}
+
+@test "xinetd: UDP rules come, change and go, whatever its defaults say" {
+    up "$(udp "${PORTS[0]}")" "$(tcp "${PORTS[0]}")"
+    serves "${PORTS[0]}"
+    open_and_going_on one "${PORTS[0]}"
+    hangup "$(udp "${PORTS[0]}")" 'deny *' "$(tcp "${PORTS[0]}")" "$(udp "${PORTS[1]}")"
+    grep -q 'which has old rules; its sessions begin anew' said
+    is_denied "${PORTS[0]}"
+    serves "${PORTS[1]}"
+    hangup "$(tcp "${PORTS[0]}")" "$(udp "${PORTS[1]}")"
+    is_closed "${PORTS[0]}"
+    forwards "${PORTS[0]}"
+    serves "${PORTS[1]}"
+    goes_on one
+}
+
+@test "xinetd: only what has changed is ended" {
+    local old
+
+    up "$(udp "${PORTS[0]}")" "$(udp "${PORTS[1]}")"
+    serves "${PORTS[0]}"
+    serves "${PORTS[1]}"
+    old=$(relays "${PORTS[1]}")
+    hangup "$(udp "${PORTS[0]}" '[linger=9]')" "$(udp "${PORTS[1]}")"
+    serves "${PORTS[0]}"
+    grep -qF -- --linger=9 "/proc/$(relays "${PORTS[0]}")/cmdline"
+    [ "$(relays "${PORTS[1]}")" = "$old" ]
+}
+
+@test "xinetd, which empties a socket when its server ends: what is queued is answered" {
+    up "$(udp "${PORTS[0]}" '[timeout=1,linger=1]')"
+    queue "${PORTS[0]}"
+    kill -TERM "$STOPPED"
+    resume
+    is_answered
+    queue "${PORTS[0]}"
+    conf "$(udp "${PORTS[0]}" '[linger=9]')"
+    start hangup "$GEN" -c rinetd.conf -o d -r "$RELAY" -u nobody --apply
+    resume
+    is_answered
+    finished hangup
+    serves "${PORTS[0]}"
+    grep -qF -- --linger=9 "/proc/$(relays "${PORTS[0]}")/cmdline"
+}
+
+# --- --run
+
+@test "run: UDP rules come, change and go; TCP and UDP on one port are two" {
+    require xinetd
+    conf "$(udp "${PORTS[0]}")" "$(tcp "${PORTS[0]}")"
+    start gen "$GEN" --run -c rinetd.conf -r "$RELAY" -u nobody
+    wait_for or_over gen grep -q \
+        "listening: 2 rules: 127.0.0.1:${PORTS[0]}/udp, 127.0.0.1:${PORTS[0]}\$" gen.err
+    serves "${PORTS[0]}"
+    open_client one "${PORTS[0]}" closed
+    conf "$(udp "${PORTS[0]}")" 'deny *' "$(tcp "${PORTS[0]}")" "$(udp "${PORTS[1]}")"
+    reload 'reloaded: 3 rules: 1 new, 2 kept, 0 dropped'
+    is_denied "${PORTS[0]}"
+    serves "${PORTS[1]}"
+    conf "$(udp "${PORTS[0]}")" "$(udp "${PORTS[1]}")"
+    reload 'reloaded: 2 rules: 0 new, 2 kept, 1 dropped'
+    finished one
+    serves "${PORTS[0]}"
+    conf "$(udp "${PORTS[1]}")"
+    reload 'reloaded: 1 rule: 0 new, 1 kept, 1 dropped'
+    grep -q "rule \"$(udp "${PORTS[0]}" | sed 's/ $//')\" is gone; its sessions end" gen.err
+    is_closed "${PORTS[0]}"
+    serves "${PORTS[1]}"
+    stop gen
+    is_closed "${PORTS[1]}"
+    [ -z "$(relays "${PORTS[1]}")" ]
+}
+
+# reload TEXT: until it says so.
+reload() {
+    kill -HUP "$(cat gen.pid)"
+    wait_for or_over gen grep -q "$1" gen.err
+}
+
+@test "run: what is queued at a reload is answered, and an idle relay leaves and comes back" {
+    require xinetd
+    conf "$(udp "${PORTS[0]}" '[timeout=1,linger=1]')"
+    start gen "$GEN" --run -c rinetd.conf -r "$RELAY" -u nobody
+    wait_for or_over gen grep -q listening: gen.err
+    queue "${PORTS[0]}"
+    conf "$(udp "${PORTS[0]}" '[timeout=1]')"
+    kill -HUP "$(cat gen.pid)"
+    resume
+    is_answered
+    conf "$(udp "${PORTS[0]}" '[linger=1,timeout=1]')"
+    reload 'reloaded: 1 rule: 0 new, 1 kept'
+    serves "${PORTS[0]}"
+    wait_for is_idle_on "${PORTS[0]}"
+    serves "${PORTS[0]}"
+    stop gen
+}
+
+is_idle_on() {
+    [ -z "$(relays "$1")" ]
+}

@@ -1,0 +1,175 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# Rules of UDP as units under a real systemd, in the sandbox of their services.
+
+load helper
+load forwarding
+load systemd
+load datagrams
+
+setup() {
+    common_setup
+    answer target 127.0.0.1 0
+    mapfile -t PORTS < <(free_ports 2)
+    PORT=${PORTS[0]}
+    echo "$PORT" >relay.port
+    TO="127.0.0.1 $(port_of target)/udp"
+    SERVICE=rinetd-udp-127.0.0.1-$PORT.service SOCKET=rinetd-udp-127.0.0.1-$PORT.socket
+    start_systemd
+    # Of the relay's user, and inside and out the same
+    inside install -d -o rinetd "$T/logs"
+    ln -s logs/log log
+}
+
+# rules LINE...
+rules() {
+    units 'wait' "logfile $T/logs/log" "$@"
+}
+
+main_pid() {
+    inside systemctl show -P MainPID "$SERVICE"
+}
+
+no_relay() {
+    [ -z "$(relays)" ]
+}
+
+@test "systemd: fifty clients at once, of all sizes, by one process" {
+    rules "127.0.0.1 $PORT/udp $TO"
+    ask --clients=50 --sizes=0,1,508,1472 --rounds=3
+    ask --from=127.0.0.2 --sizes=8192,65507
+    ask --from=127.0.0.3 --clients=50 --sizes=8192 --retry=300
+    [ "$(peers_of target)" = 101 ]
+    [ "$(how_often opened)" = 101 ]
+    [ "$(relays | wc -l)" = 1 ]
+    [ "$(inside systemctl is-system-running)" = running ]
+}
+
+@test "systemd: IPv6, and wildcards of both families beside each other" {
+    local i
+
+    require_ipv6
+    answer six ::1 0
+    rules "0.0.0.0 $PORT/udp $TO" ":: $PORT/udp ::1 $(port_of six)/udp" \
+        "::1 ${PORTS[1]}/udp localhost $(port_of target)/udp"
+    for i in 5 3 1; do
+        AT=127.0.0.$i ask --clients=5 --sizes=0,1,508
+    done
+    AT=::1 ask --clients=20 --sizes=0,1,508
+    [ "$(peers_of target)" = 15 ]
+    [ "$(peers_of six)" = 20 ]
+    # A name: the sandbox lets the relay look it up.
+    echo "${PORTS[1]}" >relay.port
+    AT=::1 ask --clients=5 --sizes=0,1,508
+    [ "$(peers_of target)" = 20 ]
+}
+
+@test "systemd: an idle relay ends, and the next datagram starts another" {
+    rules "127.0.0.1 $PORT/udp $TO [timeout=1,linger=1]"
+    ask --clients=3 --sizes=9
+    wait_for no_relay
+    [ "$(inside systemctl show -P Result "$SERVICE")" = success ]
+    ask --clients=3 --sizes=9
+    [ "$(how_often opened)" = 6 ]
+    [ "$(how_often done-remote-closed)" = 3 ]
+}
+
+@test "systemd: SIGTERM, SIGKILL and ten ends in a row, and the next datagram is served" {
+    local i
+
+    rules "127.0.0.1 $PORT/udp $TO"
+    ask --from=127.0.0.1:7001
+    inside systemctl stop "$SERVICE" 2>stopped
+    [ "$(how_often done-local-closed)" = 1 ]
+    ask --from=127.0.0.1:7001
+    inside kill -KILL "$(main_pid)"
+    ask --clients=5 --retry=100
+    for i in {1..10}; do
+        inside systemctl kill --kill-whom=main "$SERVICE"
+        ask --clients=5 --retry=100
+    done
+    [ "$(inside systemctl show -P ActiveState "$SOCKET")" = active ]
+}
+
+@test "systemd: limits, access, and a target that is down and back" {
+    local port i
+
+    port=$(port_of target)
+    rules 'deny 127.0.0.2' "127.0.0.1 $PORT/udp $TO [max=2]" 'allow 127.0.0.*'
+    ask --from=127.0.0.2 --replies=0 --rounds=20
+    ask --from=127.0.1.1 --replies=0 --rounds=20
+    for i in 1 2 3; do
+        ask --from="127.0.0.1:700$i" --sizes=$i
+    done
+    stop target
+    say --from=127.0.0.1:7003 --replies=0 gone
+    wait_for logged_times done-local-closed 1
+    answer target 127.0.0.1 "$port"
+    ask --from=127.0.0.1:7003 --sizes=4 --retry=100
+    records_are '127.0.0.2 0 0 denied' '127.0.1.1 0 0 not-allowed' '127.0.0.1 1 0 opened' \
+        '127.0.0.1 2 0 opened' '127.0.0.1 1 1 done-remote-closed' '127.0.0.1 3 0 opened' \
+        '127.0.0.1 7 3 done-local-closed' '127.0.0.1 4 0 opened'
+}
+
+@test "systemd: both log formats, and the journal" {
+    rules "127.0.0.1 $PORT/udp $TO" logcommon
+    ask --sizes=3
+    inside systemctl stop "$SERVICE" 2>stopped
+    grep -q '^127.0.0.1 - - .*/opened HTTP/1.0" 200 0 - - - 3$' log
+    grep -q '^127.0.0.1 - - .*/done-local-closed HTTP/1.0" 200 3 - - - 3$' log
+    [ "$(wc -l <log)" = 2 ]
+    units 'wait' 'logfile journal' "127.0.0.1 $PORT/udp $TO"
+    ask --sizes=5
+    inside systemctl stop "$SERVICE" 2>stopped
+    [ "$(journal -t rinetd-relay -o cat | awk -F '\t' '{ print $7, $8, $9 }' | xargs)" = \
+        '5 0 opened 5 5 done-local-closed' ]
+}
+
+@test "systemd: daemon-reload leaves sessions alone, and what changed counts after a new start" {
+    answer other 127.0.0.1 0
+    rules "127.0.0.1 $PORT/udp $TO"
+    ask --from=127.0.0.1:7001
+    rules "127.0.0.1 $PORT/udp 127.0.0.1 $(port_of other)/udp"
+    ask --from=127.0.0.1:7001
+    [ "$(peers_of target)" = 1 ]
+    inside systemctl stop "$SERVICE" 2>stopped
+    ask --from=127.0.0.1:7001
+    [ "$(peers_of other)" = 1 ]
+}
+
+@test "systemd: what comes while the service stops is for the next start" {
+    rules "127.0.0.1 $PORT/udp $TO"
+    ask --from=127.0.0.1:7001
+    inside kill -STOP "$(main_pid)"
+    start client "$DATAGRAM" ask --clients=10 --sizes=0,20,2000 127.0.0.1 "$PORT"
+    wait_for queue_is_not_empty
+    # It goes on when there is something to end, and then has both.
+    inside kill -TERM "$(main_pid)"
+    inside kill -CONT "$(main_pid)"
+    finished client
+    [ "$(how_often opened)" = 11 ]
+}
+
+queue_is_not_empty() {
+    awk -v port="$(printf ':%04X' "$PORT")" '
+        substr($2, length($2) - 4) == port && $5 !~ /:00000000$/ { found = 1 }
+        END { exit !found }' /proc/net/udp
+}
+
+@test "systemd: a relay that can't serve is started again with a pause, and serves once it can" {
+    local since=$SECONDS
+
+    rules "127.0.0.1 $PORT/udp $TO"
+    inside sed -i 's|^ExecStart=.*|ExecStart=/bin/false|' "$UNITS/$SERVICE"
+    inside systemctl daemon-reload
+    ask --replies=0
+    wait_for has_restarted 2
+    [ "$(journal -u "$SERVICE" | grep -c 'Failed with result')" -le $((SECONDS - since + 2)) ]
+    rules "127.0.0.1 $PORT/udp $TO"
+    ask --clients=5 --retry=500
+}
+
+has_restarted() {
+    [ "$(inside systemctl show -P NRestarts "$SERVICE")" -ge "$1" ]
+}

@@ -1,0 +1,218 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+#
+# The relay on a socket for datagrams when its target is gone, its name can't be looked up, one
+# client floods it, or what comes makes no sense: everybody else is served as if there was nothing.
+
+load helper
+load datagrams
+
+setup() {
+    common_setup
+    answer target 127.0.0.1 0
+    writable_log log
+}
+
+# reaches [--OPTION...]: what is lost to a target that was away, or a client that rests, is asked
+# again.
+reaches() {
+    ask --retry=100 "$@"
+}
+
+@test "the target refuses: the session ends, and the next datagram opens another" {
+    local port
+
+    port=$(port_of target)
+    relay
+    say --from=127.0.0.1:7001 one
+    stop target
+    say --from=127.0.0.1:7001 --replies=0 gone
+    records_are '127.0.0.1 3 0 opened' '127.0.0.1 7 3 done-local-closed'
+    answer target 127.0.0.1 "$port"
+    reaches --from=127.0.0.1:7001
+    [ "$(records | tail -n 1)" = '127.0.0.1 32 0 opened' ]
+    say --from=127.0.0.1:7001 one
+    [ "$(how_often opened)" = 2 ]
+}
+
+@test "the target is down when its clients come, and is there later: with the same sessions' ports" {
+    local port
+
+    port=$(port_of target)
+    stop target
+    relay
+    start clients "$DATAGRAM" ask --clients=20 --sizes=1,1000 --rounds=2 --retry=100 \
+        127.0.0.1 "$(port_of relay)"
+    wait_for logged_times done-local-closed 20 || wait_for has_records 40
+    answer target 127.0.0.1 "$port"
+    finished clients
+    reaches --from=127.0.0.2
+    # Each has been opened as often as it ended, or once more if it is open.
+    [ "$(how_often opened)" = $(($(how_often done-local-closed) + 21)) ]
+}
+
+@test "a client that goes on at a target that refuses does not fill the log" {
+    relay
+    stop target
+    start flood "$DATAGRAM" flood --for=500 --sizes=10 127.0.0.1 "$(port_of relay)"
+    finished flood
+    [ "$(how_often done-local-closed)" -ge 1 ]
+    # Three a second would be many, and seconds may be long here.
+    [ "$(wc -l <log)" -le 60 ]
+}
+
+@test "a target that nothing leads to: local-connect-failed, and its reason, not for each datagram" {
+    require namespaces
+    TO='192.0.2.1 53' relay
+    ask --replies=0 --rounds=100 --from=127.0.0.1:7001
+    wait_for has_records 1
+    [ "$(records | head -n 1 | cut -d ' ' -f 4-)" = 'local-connect-failed -' ]
+    [ "$(wc -l <log)" -le 10 ]
+    grep -q 'unable to connect to 192.0.2.1 .*Network ' said
+}
+
+@test "a src that is not of this host: local-bind-failed, and not for each datagram" {
+    require namespaces
+    relay --src=192.0.2.9
+    ask --replies=0 --rounds=100 --from=127.0.0.1:7001
+    wait_for has_records 1
+    [ "$(records | head -n 1 | cut -d ' ' -f 4-)" = 'local-bind-failed -' ]
+    [ "$(wc -l <log)" -le 10 ]
+}
+
+# A relay to target.test, which a name server knows, with one session open, and the name server
+# silent from now on.
+with_silent_names() {
+    name_server known
+    TO="target.test $(port_of target)" relay "$@"
+    run -0 say --from=127.0.0.1:7001 first
+    stop dns
+    rm dns.up dns.asked
+    name_server silent
+}
+
+@test "a name server that is silent: who has a session is served, and nobody waits for another" {
+    with_silent_names --connect-timeout=2
+    start late "$DATAGRAM" ask --clients=40 --replies=0 127.0.0.1 "$(port_of relay)"
+    finished late
+    wait_for test -e dns.asked
+    ask --from=127.0.0.1:7001 --sizes=0,1,508 --rounds=20
+    [ "$(how_often opened)" = 1 ]
+    wait_for logged_times 'local-connect-failed -' 40
+    grep -qE 'unable to look up target.test|too many clients wait' said
+    ask --from=127.0.0.1:7001
+    [ "$(wc -l <log)" = 41 ]
+}
+
+@test "what comes while the name is looked up reaches the target then, each once and in order" {
+    with_silent_names
+    start late "$DATAGRAM" ask --window=10 --sizes=9,0,99 --rounds=3 --in-order 127.0.0.1 \
+        "$(port_of relay)"
+    wait_for test -e dns.asked
+    stop dns
+    rm dns.up
+    name_server known
+    finished late # the resolver asks again
+    [ "$(sizes_at target)" = '5 9 0 99 9 0 99 9 0 99' ]
+    wait_for logged_times opened 2
+    [ "$(records | tail -n 1)" = '127.0.0.1 9 0 opened' ]
+}
+
+@test "SIGTERM while names are looked up: at once, with a line each" {
+    with_silent_names
+    ask --clients=3 --replies=0
+    wait_for test -e dns.asked
+    kill "$(first)"
+    wait_for has_status 0
+    [ "$(how_often 'local-connect-failed -')" = 3 ]
+    [ "$(how_often done-local-closed)" = 1 ]
+}
+
+@test "a name that nobody knows: local-connect-failed, and others are served when it is known" {
+    own_etc hosts <<<''
+    name_server unknown
+    TO="target.test $(port_of target)" relay
+    ask --clients=5 --replies=0
+    wait_for logged_times 'local-connect-failed -' 5
+    own_etc hosts <<<'127.0.0.1 target.test'
+    reaches --clients=5
+}
+
+@test "a flood of one client, and of fifty, beside a quiet one: that one gets its replies" {
+    relay
+    start flood "$DATAGRAM" flood --sizes=100 127.0.0.1 "$(port_of relay)"
+    reaches --sizes=0,1,508 --rounds=5 --clients=3
+    stop flood
+    start flood "$DATAGRAM" flood --sizes=100 --clients=50 127.0.0.1 "$(port_of relay)"
+    reaches --sizes=0,1,508 --rounds=5 --clients=3
+    stop flood
+    reaches --sizes=0,1,508,8192,65507 # the target may still have more than it can take
+}
+
+@test "a target that sends without an end to one client does not keep others from theirs" {
+    local port
+
+    port=$(port_of target)
+    relay
+    say --from=127.0.0.1:7001 x
+    listen_datagrams other 127.0.0.1 7001 mute
+    # shellcheck disable=SC2016
+    start flood perl -e '
+        socket my $s, 2, 2, 0; setsockopt $s, 1, 15, 1; # SO_REUSEPORT
+        connect $s, pack "S n C4 x8", 2, $ARGV[0], 127, 0, 0, 1;
+        send $s, "x" x 1000, 0 while 1;' "$(port_of relay)"
+    reaches --sizes=0,1,508 --rounds=5 --clients=3
+    stop flood
+    [ "$(peers_of target)" -ge 4 ]
+    [ -n "$port" ]
+}
+
+# raw_datagrams: what no socket for datagrams would send: from port 0, too.
+raw_datagrams() {
+    # shellcheck disable=SC2016
+    perl -e '
+        socket my $s, 2, 3, 17 or die $!; # SOCK_RAW, IPPROTO_UDP
+        my $to = pack "S n C4 x8", 2, 0, 127, 0, 0, 1;
+        for my $from (0, 1, 7, $ARGV[0]) {
+            for my $size (0, 1, 3000) {
+                send $s, pack("n4", $from, $ARGV[0], 8 + $size, 0) . "\xff" x $size, 0, $to or die $!;
+            }
+        }' "$1"
+}
+
+@test "datagrams from port 0, and from the port of the relay itself" {
+    require root perl
+    relay
+    raw_datagrams "$(port_of relay)"
+    ask --clients=5 --sizes=0,1,508
+    [ ! -s relay.status ]
+    stop relay
+    ON=0.0.0.0 relay
+    raw_datagrams "$(port_of relay)"
+    AT=127.0.0.1 ask --clients=5 --sizes=0,1,508
+}
+
+@test "junk of any size is passed on as it is" {
+    local port size
+
+    port=$(port_of target)
+    stop target
+    listen_datagrams target --record="$T/got" 127.0.0.1 "$port" mute
+    relay
+    for size in 1 2 3 7 64 511 512 513 1471 1473 4096 16383 16384 16385 65506 65507; do
+        head -c "$size" /dev/urandom >"junk.$size"
+        cat "junk.$size" >>sent
+        # shellcheck disable=SC2016
+        perl -e '
+            socket my $s, 2, 2, 0 or die $!;
+            local $/; my $data = <STDIN>;
+            send $s, $data, 0, pack "S n C4 x8", 2, $ARGV[0], 127, 0, 0, 1 or die $!;
+            ' "$(port_of relay)" <"junk.$size"
+    done
+    wait_for same_size got sent
+    cmp got sent
+}
+
+same_size() {
+    [ "$(wc -c <"$1")" = "$(wc -c <"$2")" ]
+}
