@@ -78,7 +78,8 @@ endif
 
 SHARED     = host acl options
 RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay show arguments list pool worker board udp opening \
-	flow sessions datagrams stock dialler guard mixed dial pump pipe clock log journal report syslogd $(SHARED)))
+	flow sessions datagrams burst stock dialler guard mixed dial pump pipe clock log journal report syslogd \
+	$(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries aclfile emit unit text \
 	explain ranges list logfile generator apply hangup systemd command launch children lines source output \
 	templates $(SHARED)))
@@ -88,7 +89,7 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl list options arguments dial board pool sessions pump mixed guard journal log conf unit emit \
+UNIT_TESTS = host acl list options arguments dial board pool sessions burst pump mixed guard journal log conf unit emit \
 	output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
@@ -106,6 +107,7 @@ UNIT_pool    = $(call unit_objs,pool worker board host)
 UNIT_sessions = $(call unit_objs,sessions)
 UNIT_pump    = $(call unit_objs,pump pipe clock)
 UNIT_mixed   = $(call unit_objs,mixed clock)
+UNIT_burst   = $(call unit_objs,burst)
 UNIT_guard   = $(call unit_objs,guard host)
 UNIT_unit    = $(call unit_objs,unit text)
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
@@ -224,12 +226,15 @@ demo: all $(O)/peer
 	$(Q)BUILD='$(abspath $(O))' examples/demo
 
 # The benchmark: its own load generator and target, and what it measures the relay against.
-BENCH_TOOLS    = $(addprefix $(O)/bench/,load serve accept start without-pipes)
+BENCH_TOOLS    = $(addprefix $(O)/bench/,load serve accept start without-pipes \
+                   udp-load udp-serve udp-wait)
 
 $(BENCH_TOOLS): $(O)/bench/%: $(O)/obj/bench/%.o $(O)/obj/bench/stream.o
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^
+
+$(addprefix $(O)/bench/,udp-load udp-serve): $(O)/obj/bench/datagram.o
 
 $(O)/bench/noop: $(O)/relay/bench/noop.o
 	$(call say,LD,$@)

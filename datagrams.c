@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define RECEIVE_BYTES (4 << 20) // of the listener's buffer, where that much is allowed
 
@@ -53,6 +51,7 @@ void datagrams_init(struct datagrams *datagrams, int fd, const union host_addres
     }
     datagrams->received = DATAGRAMS_BATCH;
     enlarge(fd);
+    burst_init(&datagrams->burst, fd);
     if (!datagrams->wildcard)
         return;
     // Of an IPv4 client of a socket for both, IP_PKTINFO alone tells from where to answer what was
@@ -168,12 +167,6 @@ void datagrams_client(const struct sessions_key *key, union host_address *client
     }
 }
 
-int datagrams_sendmmsg(int fd, struct mmsghdr *headers, unsigned count)
-{
-    // The kernel's headers differ from musl's in padding alone, which is zero here.
-    return (int)syscall(SYS_sendmmsg, fd, headers, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 int datagrams_fetch(struct datagrams *datagrams, int fd, bool stream, unsigned most)
 {
     unsigned room = datagrams_room(datagrams), first = datagrams->waiting;
@@ -249,7 +242,8 @@ unsigned datagrams_send(struct datagrams *datagrams)
 
     memset(datagrams->sent, 0, sizeof datagrams->sent);
     while (at < count) {
-        int done = datagrams_sendmmsg(datagrams->fd, &datagrams->out.headers[at], count - at);
+        int done =
+            burst_send(&datagrams->burst, datagrams->fd, &datagrams->out.headers[at], count - at);
 
         if (done < 0 && errno == EAGAIN)
             break; // nor would it take the others

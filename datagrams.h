@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "burst.h"
 #include "host.h"
 #include "sessions.h"
 
@@ -40,6 +41,7 @@ struct datagrams {
     struct iovec fetch_pieces[DATAGRAMS_BATCH];
     uint32_t owners[DATAGRAMS_BATCH]; // of `out`: as datagrams_address() was told
     bool sent[DATAGRAMS_BATCH];       // of `out`, after datagrams_send()
+    struct burst burst;
 };
 
 // Sets DATAGRAMS up for the bound datagram socket FD of LOCAL, which is left as it is but for
@@ -68,10 +70,6 @@ static inline size_t datagrams_size(const struct datagrams *datagrams, unsigned 
 {
     return datagrams->in.headers[number].msg_len;
 }
-
-// sendmmsg(2), which a libc may turn into many calls of sendmsg(2). HEADERS must have been zeroed
-// as a whole before they were filled in.
-int datagrams_sendmmsg(int fd, struct mmsghdr *headers, unsigned count);
 
 // Reads from the connected socket FD at most MOST datagrams, which then wait to be sent after those
 // that do already, to the client of KEY, as OWNER's; a stream's bytes as one datagram. There must

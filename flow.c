@@ -121,9 +121,10 @@ static bool send_batch(struct udp *udp, struct flow *flow)
         udp->pieces[n].iov_len = datagrams_size(&udp->datagrams, i);
     }
     while (at < count) {
-        int sent = count - at == 1 ? (int)send(flow->fd, udp->pieces[at].iov_base,
-                                               udp->pieces[at].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                   : datagrams_sendmmsg(flow->fd, &udp->headers[at], count - at);
+        int sent = count - at == 1
+                       ? (int)send(flow->fd, udp->pieces[at].iov_base, udp->pieces[at].iov_len,
+                                   MSG_DONTWAIT | MSG_NOSIGNAL)
+                       : burst_send(&udp->datagrams.burst, flow->fd, &udp->headers[at], count - at);
 
         if (sent >= 0 && count - at == 1)
             sent = 1;

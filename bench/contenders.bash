@@ -7,6 +7,10 @@
 # Who is compared by a target is near to the other: the speed of the machine drifts.
 ALL_CONTENDERS=(direct-again direct xinetd-redirect nowait socket-proxyd rinetd wait haproxy haproxy-splice
     nginx activate activate-wait acceptor acceptor-libc redir redir-i socat)
+UDP_CONTENDERS=(direct-again direct udp-acceptor udp-rinetd udp-wait udp-socat udp-nginx)
+
+# How long a session stays without a datagram, as rinetd has it.
+UDP_TIMEOUT_S=72
 
 # NAME: what it is, and what it logs.
 declare -A ABOUT=(
@@ -27,6 +31,11 @@ declare -A ABOUT=(
     [haproxy]='haproxy, mode tcp|a line a connection to a file'
     [haproxy-splice]='haproxy, splice forced, pipes of 1 MiB|a line a connection to a file'
     [nginx]='nginx stream|a line a connection to a file'
+    [udp-wait]='relay under xinetd, UDP|two lines a session to a file'
+    [udp-acceptor]='relay under the smallest superserver, UDP|two lines a session to a file'
+    [udp-rinetd]='rinetd, UDP|a line or two a session to a file'
+    [udp-socat]='socat, UDP4-LISTEN with fork|notices to a file'
+    [udp-nginx]='nginx stream, UDP|a line a session to a file'
     [noop]='musl program that connects and closes|'
     [noop-again]='the same once more: how noisy the run was|'
     [relay]='relay, static musl, 10 patterns|two lines to a file'
@@ -61,21 +70,21 @@ nginx_module() {
 is_here() {
     local need
 
-    case $1 in
+    case ${1#udp-} in
     nowait | wait | xinetd-redirect) need=xinetd ;;
     activate*) need=systemd-socket-activate ;;
     redir-i) need='xinetd redir' ;;
     socket-proxyd) need='systemd-socket-activate systemd-socket-proxyd' ;;
     haproxy*) need=haproxy ;;
     nginx) need=nginx ;;
-    rinetd | redir | socat) need=$1 ;;
+    rinetd | redir | socat) need=${1#udp-} ;;
     *) need= ;;
     esac
     for need in $need; do
         program "$need" >/dev/null || { echo "$need" && return 1; }
     done
     [[ $1 != *-libc || -x $WORK/bin/relay-libc ]] || { echo "the build with the system's libc" && return 1; }
-    [ "$1" != nginx ] || nginx_module >/dev/null || { echo libnginx-mod-stream && return 1; }
+    [[ $1 != *nginx ]] || nginx_module >/dev/null || { echo libnginx-mod-stream && return 1; }
 }
 
 versions() {
@@ -105,10 +114,9 @@ run_xinetd() {
         -filelog "$WORK/$1.xinetd" -f "$WORK/$1.conf"
 }
 
-# relay_under_xinetd NAME MODE PORT: the entry is the generator's own.
+# relay_under_xinetd NAME MODE RULE: the entry is the generator's own.
 relay_under_xinetd() {
-    printf 'logfile %s\n127.0.0.1 %s 127.0.0.1 %s [max=%s]\n' "$(log_of "$1")" "$3" "$TARGET_PORT" \
-        "$CONNECTIONS_MAX" >"$WORK/$1.rinetd"
+    printf 'logfile %s\n%s\n' "$(log_of "$1")" "$3" >"$WORK/$1.rinetd"
     "$WORK/bin/rinetd-gen" -c "$WORK/$1.rinetd" -f xinetd -m "$2" -r "$WORK/bin/rinetd-relay" \
         -u "$RELAY_USER" >"$WORK/$1.conf"
     sed -i 's/cps  *= 50 10/cps = 0 0/' "$WORK/$1.conf"
@@ -145,25 +153,56 @@ listen bench
 CONF
 }
 
+# nginx_conf NAME PORT TIMEOUT [PARAMETERS]: of its listener.
 nginx_conf() {
     cat <<CONF
 load_module $(nginx_module);
 daemon off;
-pid $WORK/nginx.pid;
-error_log $WORK/nginx.err;
+pid $WORK/$1.pid;
+error_log $WORK/$1.err;
 worker_processes auto;
 worker_rlimit_nofile 65536;
 events { worker_connections 9000; }
 stream {
     log_format connections '\$time_local \$remote_addr \$status \$bytes_sent \$bytes_received';
-    access_log $(log_of nginx) connections;
+    access_log $(log_of "$1") connections;
     server {
-        listen 127.0.0.1:$1;
+        listen 127.0.0.1:$2 ${4-};
         proxy_pass 127.0.0.1:$TARGET_PORT;
-        proxy_timeout 1h;
+        proxy_timeout $3;
     }
 }
 CONF
+}
+
+# become_for_datagrams NAME PORT: never returns.
+become_for_datagrams() {
+    local log port=$2 rule
+
+    log=$(log_of "$1")
+    rule="127.0.0.1 $port/udp 127.0.0.1 $TARGET_PORT/udp [timeout=$UDP_TIMEOUT_S]"
+    case $1 in
+    udp-wait) relay_under_xinetd "$1" wait "$rule" ;;
+    udp-acceptor)
+        alone "$WORK/bin/udp-wait" 127.0.0.1 "$port" "$WORK/bin/rinetd-relay" "--log=$log" \
+            "--timeout=$UDP_TIMEOUT_S" 127.0.0.1 "$TARGET_PORT"
+        ;;
+    udp-rinetd)
+        printf 'logfile %s\n%s\n' "$log" "$rule" >"$WORK/$1.conf"
+        alone "$(program rinetd)" -f -c "$WORK/$1.conf"
+        ;;
+    udp-socat)
+        # Not UDP4-RECVFROM: that is a process for each datagram.
+        alone "$(program socat)" -T "$UDP_TIMEOUT_S" -d -d -lf "$log" \
+            "UDP4-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" "UDP4:127.0.0.1:$TARGET_PORT"
+        ;;
+    udp-nginx)
+        # Without reuseport any of its processes may get the next datagram of a session.
+        nginx_conf "$1" "$port" "${UDP_TIMEOUT_S}s" 'udp reuseport' >"$WORK/$1.conf"
+        alone "$(program nginx)" -p "$WORK" -c "$WORK/$1.conf"
+        ;;
+    esac
+    exit 127
 }
 
 # become NAME PORT: never returns.
@@ -176,7 +215,9 @@ become() {
     activate* | socket-proxyd) activate=("$(program systemd-socket-activate)" -l "127.0.0.1:$port") ;;
     esac
     case $1 in
-    nowait | wait) relay_under_xinetd "$1" "$1" "$port" ;;
+    nowait | wait)
+        relay_under_xinetd "$1" "$1" "127.0.0.1 $port 127.0.0.1 $TARGET_PORT [max=$CONNECTIONS_MAX]"
+        ;;
     activate) alone "${activate[@]}" --accept --inetd "${relay[@]}" ;;
     activate-wait) alone "${activate[@]}" --inetd "${relay[@]}" ;;
     acceptor) alone "$WORK/bin/accept" 127.0.0.1 "$port" "${relay[@]}" ;;
@@ -215,9 +256,10 @@ become() {
         alone "$(program haproxy)" -db -f "$WORK/$1.conf" >"$log"
         ;;
     nginx)
-        nginx_conf "$port" >"$WORK/nginx.conf"
+        nginx_conf nginx "$port" 1h >"$WORK/nginx.conf"
         alone "$(program nginx)" -p "$WORK" -c "$WORK/nginx.conf"
         ;;
+    udp-*) become_for_datagrams "$@" ;;
     esac
     exit 127
 }

@@ -45,6 +45,18 @@ listening() {
     grep -q "^ *[0-9]*: [0-9A-F]*$(printf ':%04X' "$1") 00000000:0000 0A" /proc/net/tcp
 }
 
+bound() {
+    grep -q "^ *[0-9]*: [0-9A-F]*$(printf ':%04X' "$1") 00000000:0000 07" /proc/net/udp
+}
+
+# serves NAME: it has its port.
+serves() {
+    case $1 in
+    udp-*) bound "${PORT[$1]}" ;;
+    *) listening "${PORT[$1]}" ;;
+    esac
+}
+
 # wait_until MILLISECONDS COMMAND...
 wait_until() {
     local end=$((${EPOCHREALTIME/./} / 1000 + $1))
@@ -60,9 +72,21 @@ wait_until() {
 # loaded and measured in place of a contender that cannot start.
 free_port() {
     while FREE=$((NEXT_PORT++)) && grep -qs "^ *[0-9]*: [0-9A-F]*$(printf ':%04X' "$FREE") " \
-        /proc/net/tcp /proc/net/tcp6; do
+        /proc/net/{tcp,tcp6,udp,udp6}; do
         :
     done
+}
+
+# free_ports COUNT: the same for so many in a row, of which FREE is the first.
+free_ports() {
+    local last=-1 row=0
+
+    while ((row < $1)); do
+        free_port
+        ((row = FREE == last + 1 ? row + 1 : 1))
+        last=$FREE
+    done
+    FREE=$((last - $1 + 1))
 }
 
 lives() {
@@ -75,14 +99,14 @@ or_gone() {
 
 # has_started NAME: it listens by itself.
 has_started() {
-    wait_until 5000 or_gone "$1" listening "${PORT[$1]}"
-    lives "$1" && listening "${PORT[$1]}"
+    wait_until 5000 or_gone "$1" serves "$1"
+    lives "$1" && serves "$1"
 }
 
 # The usual limit, but for those that have all connections in one process: some of the others close all
 # there could be each time they start a process.
 files_for() {
-    case $1 in
+    case ${1#udp-} in
     target | rinetd | socket-proxyd | haproxy* | nginx) echo "$FILES_MAX" ;;
     *) echo 1024 ;;
     esac
@@ -112,14 +136,19 @@ launch() {
     PID[$name]=$!
 }
 
+# Both have the same number, which is that of direct.
 start_target() {
+    local name
+
     free_port
-    TARGET_PORT=$FREE PORT[target]=$FREE
+    TARGET_PORT=$FREE PORT[target]=$FREE PORT[udp-target]=$FREE
     launch target alone "$BUILD/bench/serve" 127.0.0.1 "$TARGET_PORT"
-    has_started target || {
-        say "the target does not start: $(cat "$WORK/target.err")"
+    launch udp-target alone "$BUILD/bench/udp-serve" 127.0.0.1 "$TARGET_PORT"
+    for name in target udp-target; do
+        has_started "$name" && continue
+        say "the target does not start: $(cat "$WORK/$name.err")"
         return 1
-    }
+    done
     PORT[direct]=$TARGET_PORT PORT[direct-again]=$TARGET_PORT
 }
 

@@ -4,7 +4,7 @@
 # Part of run: what is measured, a function section_NAME each.
 
 ALL_SECTIONS='start-up connections-1 connections-32 down up both request byte hold hold-after-bulk
-    hold-10000 crowd lists'
+    hold-10000 crowd lists udp-many udp-flow udp-row udp-paced udp-sessions'
 
 MIB=$((1 << 20))
 
@@ -55,20 +55,28 @@ cpu_since() {
         >>"$DATA"
 }
 
+# load_once SECTION ROUND NAME LOAD-ARGUMENT...: sets LINE to what the load generator says, which is
+# udp-load in sections of UDP.
+load_once() {
+    local program=load
+
+    [[ $1 != udp-* ]] || program=udp-load
+    LINE=$("$BUILD/bench/$program" "${@:4}" 127.0.0.1 "${PORT[$3]}" 2>"$WORK/load.err") || {
+        failed "$1" "$2" "$3" "$(cat "$WORK/load.err")"
+        return 1
+    }
+}
+
 # slot SECTION ROUND NAME LOAD-ARGUMENT...
 slot() {
-    local section=$1 round=$2 name=$3 before line
+    local before LINE
 
-    shift 3
-    cpu_of "$name"
+    cpu_of "$3"
     before=$CPU
-    line=$("$BUILD/bench/load" "$@" 127.0.0.1 "${PORT[$name]}" 2>"$WORK/load.err") || {
-        failed "$section" "$round" "$name" "$(cat "$WORK/load.err")"
-        return 0
-    }
-    settle "$name"
-    record_line "$section" "$round" "$name" "$line"
-    cpu_since "$section" "$round" "$name" "$before" "$line"
+    load_once "$@" || return 0
+    settle "$3"
+    record_line "$1" "$2" "$3" "$LINE"
+    cpu_since "$1" "$2" "$3" "$before" "$LINE"
 }
 
 # choose SECTION NAME...: sets CHOSEN to those that are asked for, are here, and start.
@@ -109,11 +117,10 @@ stop_chosen() {
 }
 
 warm_up() {
-    local name
+    local name LINE
 
     for name in "${CHOSEN[@]}"; do
-        "$BUILD/bench/load" "$@" 127.0.0.1 "${PORT[$name]}" >"$WORK/load.out" 2>&1 ||
-            failed "$section" 0 "$name" "$(cat "$WORK/load.out")"
+        load_once "$section" 0 "$name" "$@" || true
         settle "$name"
     done
 }
@@ -411,4 +418,60 @@ section_lists() {
     list_many=("${COMMAND[@]}")
     CHOSEN=(list-10 list-long)
     each_round "$START_ROUNDS" start_slot
+}
+
+# udp NAME VERB LOAD-ARGUMENT...: clients have the same ports in each round, and so their sessions.
+udp() {
+    local section=$1 udp_arguments FREE
+
+    free_ports 50
+    udp_arguments=("${@:2}" "--from=$FREE")
+    choose "$section" "${UDP_CONTENDERS[@]}"
+    warm_up greet "${udp_arguments[@]:1}"
+    each_round "$RATE_ROUNDS" udp_slot
+    stop_chosen
+}
+
+udp_slot() {
+    slot "$section" "$1" "$2" "${udp_arguments[@]}" "--seconds=$SLOT_S"
+}
+
+section_udp_many() {
+    udp udp-many flow --clients=50 --window=4 --bytes=64
+}
+
+section_udp_flow() {
+    udp udp-flow flow --window=32 --bytes=1400
+}
+
+section_udp_row() {
+    udp udp-row flow --bytes=64
+}
+
+section_udp_paced() {
+    udp udp-paced paced --clients=50 --rate=5000 --bytes=64
+}
+
+# udp_sessions_slot ROUND NAME: the end of a session comes a second after its datagram, and is part of
+# what it costs: so processor time is that from one slot to the next.
+udp_sessions_slot() {
+    local LINE
+
+    cpu_of "$2"
+    [ -z "${last_line[$2]-}" ] ||
+        cpu_since "$section" $(($1 - 1)) "$2" "${last_cpu[$2]}" "${last_line[$2]}"
+    last_cpu[$2]=$CPU last_line[$2]=
+    load_once "$section" "$1" "$2" sessions --clients=16 --bytes=64 "--seconds=$SLOT_S" || return 0
+    record_line "$section" "$1" "$2" "$LINE"
+    last_line[$2]=$LINE
+}
+
+section_udp_sessions() {
+    local section=udp-sessions UDP_TIMEOUT_S=1
+    local -A last_cpu=() last_line=()
+
+    choose "$section" "${UDP_CONTENDERS[@]}"
+    warm_up greet
+    each_round "$RATE_ROUNDS" udp_sessions_slot
+    stop_chosen
 }

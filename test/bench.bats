@@ -4,7 +4,7 @@
 # The benchmark's own tools: that damage is seen, and that the numbers are what they are said to be.
 load helper
 
-BENCH=${BATS_TEST_DIRNAME:?}/../bench LOAD=${BUILD:?}/bench/load
+BENCH=${BATS_TEST_DIRNAME:?}/../bench LOAD=${BUILD:?}/bench/load UDP_LOAD=${BUILD:?}/bench/udp-load
 
 has_port() {
     grep -q '^listening' "$T/target.out"
@@ -13,6 +13,13 @@ has_port() {
 # start_target [OPTION...]: sets PORT.
 start_target() {
     start target "$BUILD/bench/serve" "$@" 127.0.0.1 0
+    wait_for or_over target has_port
+    PORT=$(sed -n 's/^listening //p' "$T/target.out")
+}
+
+# start_udp_target [OPTION...]: sets PORT.
+start_udp_target() {
+    start target "$BUILD/bench/udp-serve" "$@" 127.0.0.1 0
     wait_for or_over target has_port
     PORT=$(sed -n 's/^listening //p' "$T/target.out")
 }
@@ -78,6 +85,82 @@ verdict_on() {
 
 @test "nobody there is a failure" {
     run -1 "$LOAD" byte 127.0.0.1 "$(free_ports)"
+    run -1 "$UDP_LOAD" flow --seconds=0.01 127.0.0.1 "$(free_ports)"
+    [[ $output = *'nothing has come back'* ]]
+}
+
+@test "every shape of datagrams comes back from a sound target" {
+    local shape
+
+    start_udp_target
+    for shape in 'greet --clients=3' 'flow --bytes=16' 'flow --bytes=65507' \
+        'flow --clients=5 --window=4 --bytes=1400' 'paced --rate=1000 --clients=5' \
+        'sessions --clients=4'; do
+        # shellcheck disable=SC2086
+        run -0 "$UDP_LOAD" $shape --seconds=0.02 --lost-after=9 127.0.0.1 "$PORT"
+        [[ $output = *count=[1-9]*' made_up=0.0000'* ]]
+    done
+}
+
+@test "a datagram that is damaged on its way back is seen" {
+    start_udp_target --damage=3
+    run -1 "$UDP_LOAD" greet --clients=3 --lost-after=9 127.0.0.1 "$PORT"
+    [[ $output = *'a datagram is damaged'* ]]
+}
+
+@test "a datagram that is damaged on its way there is seen" {
+    start_udp_target
+    run -1 "$UDP_LOAD" greet --damage --lost-after=9 127.0.0.1 "$PORT"
+    [[ $output = *'the server says that a datagram is damaged'* ]]
+}
+
+@test "a datagram that comes twice is seen" {
+    start_udp_target --twice=2
+    run -1 "$UDP_LOAD" flow --window=4 --seconds=0.1 --lost-after=9 127.0.0.1 "$PORT"
+    [[ $output = *'a datagram has come twice'* ]]
+}
+
+@test "a datagram that does not come back is counted, but for no rate" {
+    start_udp_target --lose=2
+    run -0 "$UDP_LOAD" sessions --clients=2 --seconds=0 --lost-after=1 127.0.0.1 "$PORT"
+    [[ $output = 'count=1 '*' lost=50.0000 '* ]]
+    run -0 "$UDP_LOAD" flow --window=2 --seconds=0.01 --lost-after=1 127.0.0.1 "$PORT"
+    [[ $output = *' lost='[1-9]* ]]
+}
+
+@test "clients with ports of their own have the same ones again" {
+    local port
+
+    start_udp_target
+    port=$(free_ports)
+    "$UDP_LOAD" flow --from="$port" --seconds=0.01 --lost-after=9 127.0.0.1 "$PORT"
+    "$UDP_LOAD" flow --from="$port" --seconds=0.01 --lost-after=9 127.0.0.1 "$PORT"
+    run -1 "$UDP_LOAD" flow --from="$PORT" --seconds=0.01 127.0.0.1 "$PORT"
+    [[ $output = *'have a port of its own'* ]]
+}
+
+has_port_of() {
+    grep -q ":$(printf %04X "$1") 00000000:0000 07" /proc/net/udp
+}
+
+has_lines() {
+    [ "$(wc -l <"$T/said")" = "$1" ]
+}
+
+@test "the smallest superserver starts a command for what waits, and again when it has ended" {
+    local port
+
+    port=$(free_ports)
+    # shellcheck disable=SC2016
+    start superserver "$BUILD/bench/udp-wait" 127.0.0.1 "$port" /usr/bin/perl -e '
+        sysread STDIN, my $datagram, 99; open my $said, ">>", $ARGV[0]; print $said "$datagram\n"' "$T/said"
+    wait_for or_over superserver has_port_of "$port"
+    : >"$T/said"
+    printf one >"/dev/udp/127.0.0.1/$port"
+    wait_for has_lines 1
+    printf two >"/dev/udp/127.0.0.1/$port"
+    wait_for has_lines 2
+    [ "$(cat "$T/said")" = $'one\ntwo' ]
 }
 
 @test "the median of the ratios of a round, and the quartiles" {
@@ -172,6 +255,13 @@ runner() {
     [ "$output" -gt "$PORT" ]
 }
 
+@test "ports in a row are free, and so is the one of datagrams" {
+    start_udp_target
+    # shellcheck disable=SC2016
+    run -0 runner "NEXT_PORT=$((PORT - 1))"'; free_ports 3; echo "$FREE"'
+    [ "$output" -gt "$PORT" ]
+}
+
 @test "who does not start on a port is not taken for who listens there" {
     start_target
     # shellcheck disable=SC2016
@@ -184,4 +274,14 @@ runner() {
     grep '^| no relay at all (.direct.) | [0-9]' "$T/RESULTS.md"
     grep '^| relay under the smallest acceptor (.acceptor.) | [0-9]' "$T/RESULTS.md"
     [ -s "$T/connections-1.svg" ]
+}
+
+@test "a round of datagrams with the relay and without ends with a table" {
+    QUICK=1 ROUNDS=2 SECTIONS='udp-many udp-sessions' CONTENDERS='direct udp-acceptor' RESULTS=$T \
+        run -0 "$BENCH/run"
+    [ "$(grep -c '^| no relay at all (.direct.) | [0-9]' "$T/RESULTS.md")" = 2 ]
+    [ "$(grep -c '^| relay under the smallest superserver, UDP (.udp-acceptor.) | [0-9]' \
+        "$T/RESULTS.md")" = 2 ]
+    run -1 grep failed "$T/RESULTS.md"
+    [ -s "$T/udp-many.svg" ]
 }
