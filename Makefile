@@ -77,7 +77,7 @@ RELAY_END     = $(RELAY_LIBS) $(call gcc_file,crtendS.o) $(MUSL_LIB)/crtn.o
 endif
 
 SHARED     = host acl options
-RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay arguments list pool worker board udp opening \
+RELAY_OBJS = $(addprefix $(O)/relay/,$(addsuffix .o,relay show arguments list pool worker board udp opening \
 	flow sessions datagrams stock dialler guard mixed dial pump pipe clock log journal report syslogd $(SHARED)))
 GEN_OBJS   = $(addprefix $(O)/obj/,$(addsuffix .o,rinetd-gen conf check site entries aclfile emit unit text \
 	explain ranges list logfile generator apply hangup systemd command launch children lines source output \

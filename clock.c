@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include "clock.h"
 
+#include <stdatomic.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,10 +15,11 @@ static struct timespec read_clock(clockid_t id)
     struct timespec now = {0};
 
 #ifdef __LP64__
-    static unsigned asked;
+    static atomic_uint asked; // several threads may dial
+    unsigned calls = atomic_load_explicit(&asked, memory_order_relaxed);
 
-    if (asked < VDSO_CALLS) {
-        asked++;
+    if (calls < VDSO_CALLS) {
+        atomic_store_explicit(&asked, calls + 1, memory_order_relaxed);
         syscall(SYS_clock_gettime, id, &now);
         return now;
     }

@@ -7,8 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SAY_MS 1000 // failures are told no more often
-#define SHARE  32   // datagrams of one target in a round
+#define SAY_MS       1000 // failures are told no more often
+#define SHARE        32   // datagrams of one target in a round
+#define LAST_BATCHES 8    // of a target that refuses by now
 
 void flow_note(struct udp *udp, uint32_t number, enum udp_event event)
 {
@@ -233,41 +234,33 @@ void flow_pass_on(struct udp *udp, uint32_t number)
         end_refused(udp, number);
 }
 
-// Whoever gets an answer is served: what was refused before is of no account.
-static void note_answer(struct udp *udp, uint32_t number)
+// One batch of what the target has sent. Returns as recvmmsg(2).
+static int take_answers(struct udp *udp, uint32_t number)
 {
-    udp->flows[number].refusals = 0;
-    sessions_move(&udp->sessions, number, FLOW_OPEN, udp->now);
-}
-
-// Takes what the target has sent. Errors are told before what came earlier: so they count only once
-// that has been taken.
-static void read_target(struct udp *udp, uint32_t number)
-{
-    struct flow *flow = &udp->flows[number];
-    bool stream = udp->request->stream, refused = false;
     int got;
 
-    do {
-        if (datagrams_room(&udp->datagrams) < SHARE)
-            flow_send_answers(udp);
-        got = datagrams_fetch(&udp->datagrams, flow->fd, stream, SHARE);
-        if (got > 0) {
-            datagrams_address(&udp->datagrams, (unsigned)got, flow_key(udp, number), number);
-            note_answer(udp, number);
-        }
-        if (got < 0 && !is_passing(errno)) {
-            if (stream || refused) {
-                end_refused(udp, number);
-                return;
-            }
-            refused = true;
-        } else if (refused && got < 0) {
-            end_refused(udp, number);
-            return;
-        }
-    } while (refused);
-    if (stream && got == 0) {
+    if (datagrams_room(&udp->datagrams) < SHARE)
+        flow_send_answers(udp);
+    got = datagrams_fetch(&udp->datagrams, udp->flows[number].fd, udp->request->stream, SHARE);
+    if (got <= 0)
+        return got;
+    datagrams_address(&udp->datagrams, (unsigned)got, flow_key(udp, number), number);
+    // Whoever gets an answer is served: what was refused before is of no account.
+    udp->flows[number].refusals = 0;
+    sessions_move(&udp->sessions, number, FLOW_OPEN, udp->now);
+    return got;
+}
+
+static void read_target(struct udp *udp, uint32_t number)
+{
+    int got = take_answers(udp, number);
+
+    if (got < 0 && !is_passing(errno)) {
+        // A refusal is told of before the answers that came earlier, which are still there.
+        for (int batch = 0; batch < LAST_BATCHES && take_answers(udp, number) > 0; batch++)
+            ;
+        end_refused(udp, number);
+    } else if (got == 0 && udp->request->stream) {
         flow_close(udp, number, UDP_TARGET_ENDED);
         flow_forget(udp, number);
     }

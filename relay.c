@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,11 +24,10 @@
 #include "pool.h"
 #include "pump.h"
 #include "report.h"
+#include "show.h"
 #include "udp.h"
 
 #define PROGRAM "rinetd-relay"
-
-#define RESOLVED_MAX_BYTES 1024
 
 #define UDP_TIMEOUT_S 72 // as rinetd
 #define UDP_MAX       5000
@@ -83,89 +81,11 @@ static void request_stop(int signal_number)
     stop_requested = 1;
 }
 
-// Prints to standard output and returns the exit status. Not by stdin and stdout, whose buffers
-// would cost every connection a page.
-static int print(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int print(const char *format, ...)
-{
-    va_list arguments;
-    int written;
-
-    va_start(arguments, format);
-    written = vdprintf(1, format, arguments);
-    va_end(arguments);
-    return written < 0 ? EXIT_SYSTEM : EXIT_SERVED;
-}
-
-static int print_option(const struct option_row *row)
-{
-    char left[64];
-
-    snprintf(left, sizeof left, "--%s%s%s", row->name, row->value ? "=" : "",
-             row->value ? row->value : "");
-    return print("  %-28s %s\n", left, row->help);
-}
-
-static int print_help(void)
-{
-    int status = print("usage: " PROGRAM " [options] HOST PORT[/tcp|/udp]\n"
-                       "       " PROGRAM " [options] unix:/PATH\n"
-                       "       " PROGRAM " --resolve\n"
-                       "\n"
-                       "Forwards the connection on standard input to the target; where standard "
-                       "input is a\n"
-                       "listening or datagram socket, all clients that come to it. The target's "
-                       "protocol is\n"
-                       "that of the client unless it is given.\n"
-                       "\n");
-
-    for (int i = 0; i < OPTION_COUNT && status == EXIT_SERVED; i++)
-        status = print_option(&options_table[i]);
-    return status;
-}
-
-// Reads a line without its LF, and nothing beyond it. Returns 1, 0 at the end of the input, or -1
-// where the line is too long.
-static int read_line(char *line, size_t size)
-{
-    size_t length = 0;
-    ssize_t got;
-    char c;
-
-    while ((got = read(0, &c, 1)) == 1 && c != '\n') {
-        if (length == size - 1)
-            return -1;
-        line[length++] = c;
-    }
-    line[length] = '\0';
-    return got == 1 || length > 0;
-}
-
-// Looks up the names on standard input for rinetd-gen, which may be linked with another libc.
-static int print_resolved(long timeout_ms)
-{
-    char name[HOST_NAME_MAX_BYTES + 3], text[RESOLVED_MAX_BYTES];
-    int found, status = EXIT_SERVED;
-
-    while (status == EXIT_SERVED && (found = read_line(name, sizeof name)) != 0) {
-        if (found < 0) {
-            report("a line of standard input is too long for a name");
-            return EXIT_USAGE;
-        }
-        if (host_kind(name) != HOST_NAME)
-            status = print("%s\tfailed\tnot a host name\n", name);
-        else if (dial_resolve(name, timeout_ms, text, sizeof text) == 0)
-            status = print("%s\tfound\t%s\n", name, text);
-        else
-            status = print("%s\tfailed\t%s\n", name, text);
-    }
-    return status;
-}
-
+// Prints what is asked for, and returns the exit status.
 FRAME static int print_text(const struct options *options)
 {
     struct stat status;
+    int shown;
 
     // Law of the house: not one byte of ours to a client, not even when told so by mistake.
     if (!report_may_print() || (fstat(0, &status) == 0 && S_ISSOCK(status.st_mode))) {
@@ -173,10 +93,17 @@ FRAME static int print_text(const struct options *options)
         return EXIT_USAGE;
     }
     if (options->text[OPTION_HELP])
-        return print_help();
-    if (options->text[OPTION_RESOLVE])
-        return print_resolved(options->number[OPTION_CONNECT_TIMEOUT] * 1000);
-    return print("%s\n", PROGRAM " " VERSION);
+        shown = show_help(PROGRAM);
+    else if (options->text[OPTION_RESOLVE])
+        shown = show_resolved(options->number[OPTION_CONNECT_TIMEOUT] * 1000);
+    else
+        shown = show_version(PROGRAM);
+    if (shown == 0)
+        return EXIT_SERVED;
+    if (errno != EMSGSIZE)
+        return EXIT_SYSTEM;
+    report("a line of standard input is too long for a name");
+    return EXIT_USAGE;
 }
 
 // What standard input is. Reports what this version does not serve.

@@ -10,7 +10,8 @@ bool stock_put(struct stock *stock, struct stock_queue *queue, const void *data,
 {
     uint16_t link = stock->free;
 
-    if (queue->count == STOCK_EACH || size > STOCK_BLOCK_BYTES)
+    if (queue->count == STOCK_EACH || size > STOCK_BLOCK_BYTES ||
+        (queue->count > 0 && stock->used >= STOCK_BLOCKS - STOCK_FIRSTS))
         return false;
     if (link)
         stock->free = stock->blocks[link - 1].next;
@@ -26,6 +27,7 @@ bool stock_put(struct stock *stock, struct stock_queue *queue, const void *data,
         queue->first = link;
     queue->last = link;
     queue->count++;
+    stock->used++;
     return true;
 }
 
@@ -51,6 +53,7 @@ void stock_take(struct stock *stock, struct stock_queue *queue, size_t size)
         madvise(stock->data[link - 1] + PAGE_BYTES, STOCK_BLOCK_BYTES - PAGE_BYTES, MADV_DONTNEED);
     queue->first = block->next;
     queue->count--;
+    stock->used--;
     block->next = stock->free;
     stock->free = link;
 }

@@ -10,7 +10,8 @@
 
 #define STOCK_BLOCKS      512
 #define STOCK_BLOCK_BYTES 65536
-#define STOCK_EACH        16 // of one queue at most
+#define STOCK_EACH        16  // of one queue at most
+#define STOCK_FIRSTS      192 // left to those that hold nothing yet
 
 struct stock_block {
     uint16_t next; // of its queue, or of those that are free, plus one
@@ -20,7 +21,7 @@ struct stock_block {
 // Large, and mostly never touched. Starts as zeros, as a queue does.
 struct stock {
     struct stock_block blocks[STOCK_BLOCKS];
-    uint16_t free, fresh;
+    uint16_t free, fresh, used;
     _Alignas(4096) unsigned char data[STOCK_BLOCKS][STOCK_BLOCK_BYTES];
 };
 

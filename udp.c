@@ -387,15 +387,16 @@ static int init(struct udp *udp, const union host_address *local)
 int udp(const struct udp_request *request, const union host_address *local)
 {
     struct udp *udp = map(sizeof *udp);
-    int status;
+    int status, error;
 
     if (!udp)
         return -1;
     udp->request = request;
-    status = init(udp, local);
-    if (status == 0)
-        status = serve(udp);
-    if (status == 0)
-        end_all(udp);
+    if (init(udp, local) < 0)
+        return -1;
+    status = serve(udp);
+    error = errno;
+    end_all(udp);
+    errno = error;
     return status;
 }

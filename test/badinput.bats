@@ -58,11 +58,13 @@ parse_xinetd() {
         }
         /[^\t -~]/ && !/unix:|^#/ { odd() }
         !inside && (/^#/ || /^$/) { next }
-        !inside && /^service rinetd-tcp-[0-9a-f._]+-[0-9]+$/ { name = $2; inside = 1; next }
+        !inside && /^service rinetd-(tcp|udp)-[0-9a-f._]+-[0-9]+$/ { name = $2; inside = 1; next }
         inside == 1 && /^{$/ { inside = 2; at = 0; delete value; next }
         inside == 2 && /^}$/ {
             if (value["user"] != "root" || value["server"] != "/bin/true" || value["id"] != name)
                 odd()
+            kind = name ~ /^rinetd-udp/ ? "dgram udp yes" : "stream tcp no"
+            if (value["socket_type"] " " value["protocol"] " " value["wait"] != kind) odd()
             print value["bind"], value["port"], value["server_args"]
             inside = 0
             next
@@ -85,10 +87,11 @@ parse_inetd() {
         NR == 1 && $0 != "# BEGIN rinetd-gen" { print "no beginning"; exit 1 }
         { line = $0 }
         /^#/ { next }
-        /^[0-9a-f.:[\]]+:[0-9]+ stream tcp(4|6|46) nowait\.[0-9]+ root \/bin\/true \/bin\/true --/ {
+        /^[0-9a-f.:[\]]+:[0-9]+ (stream tcp(4|6|46) nowait\.[0-9]+|dgram udp[46] wait) root / &&
+            / root \/bin\/true \/bin\/true --/ {
             bind = $1; port = $1
             sub(/:[0-9]+$/, "", bind); sub(/.*:/, "", port); gsub(/[[\]]/, "", bind)
-            sub(/^[^ ]* stream [^ ]* [^ ]* root [^ ]* [^ ]* /, "")
+            sub(/^[^ ]* [^ ]* [^ ]* [^ ]* root [^ ]* [^ ]* /, "")
             print bind, port, $0
             next
         }
@@ -111,13 +114,14 @@ parse_systemd() {
         /^#/ || /^$/ || /^\[(Unit|Socket|Service|Install)\]$/ { next }
         !match($0, /^[A-Za-z0-9]+=/) || /\\$/ { odd() }
         !known[substr($0, 1, RLENGTH - 1)] { odd() }
-        /^ListenStream=/ && match($0, /:[0-9]+$/) {
-            bind = substr($0, 14, RSTART - 14)
+        /^Listen(Stream|Datagram)=/ && match($0, /:[0-9]+$/) {
+            bind = substr($0, 1, RSTART - 1)
+            sub(/^[^=]*=/, "", bind)
             gsub(/[][]/, "", bind)
             port = substr($0, RSTART + 1)
             next
         }
-        /^ListenStream=/ { odd() }
+        /^Listen/ { odd() }
         /^ExecStart=/ {
             if (!/^ExecStart="\/bin\/true" ".*"$/) odd()
             words = substr($0, 24, length($0) - 24)

@@ -38,8 +38,8 @@ on_socket() {
     # shellcheck disable=SC2016
     perl -e '
         my $kind = shift;
-        socket my $s, 2, $kind eq "udp" ? 2 : 1, 0 or die $!;
-        bind $s, pack "S n C4 x8", 2, 0, 127, 0, 0, 1 or die $!;
+        socket my $s, 2, $kind eq "stream" ? 1 : 2, 0 or die $!;
+        $kind eq "unbound" or bind $s, pack "S n C4 x8", 2, 0, 127, 0, 0, 1 or die $!;
         open STDIN, "<&", $s or die $!;
         exec @ARGV or die $!' "$@"
 }
@@ -190,9 +190,15 @@ on_socket() {
     [ ! -e log ]
 }
 
-@test "0 is a datagram socket: exit status 2, and the message says so" {
-    run -2 on_socket udp "$RELAY" --log="$T/log" 127.0.0.1 9
-    [[ $output == 'rinetd-relay: standard input is a datagram socket: '* ]]
+@test "0 is a datagram socket, but not one to be served: exit status 2, and the message says so" {
+    run -2 on_socket unbound "$RELAY" --log="$T/log" 127.0.0.1 9
+    [[ $output == 'rinetd-relay: standard input is a datagram socket that is not bound to a port' ]]
+    run -2 on_socket udp "$RELAY" --log="$T/log" "unix:$T/socket"
+    [[ $output == 'rinetd-relay: a unix socket is no target for datagrams' ]]
+    run -2 on_socket udp "$RELAY" --log="$T/log" --wrap=web 127.0.0.1 9
+    [[ $output == 'rinetd-relay: --wrap and --refused are for connections: '* ]]
+    run -2 on_socket udp "$RELAY" --log="$T/log" --refused 127.0.0.1 9
+    [[ $output == 'rinetd-relay: --wrap and --refused are for connections: '* ]]
     [ ! -e log ]
 }
 

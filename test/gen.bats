@@ -1305,6 +1305,52 @@ EOT
     [ "$(attribute port - <<<"$output")" = 8001 ]
 }
 
+# --- UDP
+
+@test "UDP rules are the same in both modes, and those of TCP are not" {
+    local format
+
+    conf '127.0.0.1 8001/udp 203.0.113.1 80/udp [max=3,per-source=2,linger=4]'
+    for format in xinetd inetd systemd; do
+        run_gen 0 -c conf -f "$format" -m nowait
+        [ "$stderr" = "" ]
+        diff <(echo "$output") <(gen -c conf -f "$format" -m wait)
+        [[ $output == *--max=3*--per-source=2*--linger=4* ]]
+    done
+    conf '127.0.0.1 8001 203.0.113.1 80/udp'
+    gen -c conf -m nowait >entries
+    run ! diff entries <(gen -c conf -m wait)
+}
+
+@test "-T: tells rules of UDP from those of TCP on the same port" {
+    conf '127.0.0.1 8001/udp 203.0.113.1 80/udp' 'allow 192.0.2.*' \
+        '127.0.0.1 8001 203.0.113.1 80' 'deny 192.0.2.*'
+    run_gen 0 -c conf -T 192.0.2.7
+    [ "$output" = "$(printf '%s\n' \
+        'conf:1: 127.0.0.1 8001/udp: allowed: conf:2: allow 192.0.2.*' \
+        'conf:3: 127.0.0.1 8001: denied: conf:4: deny 192.0.2.*')" ]
+}
+
+@test "UDP rules with long access lists: in files, as for TCP" {
+    printf '192.0.2.%d\n' {1..40} >list
+    conf '127.0.0.1 8001/udp 203.0.113.1 80/udp' 'allow @list'
+    mkdir d
+    for format in xinetd inetd systemd; do
+        gen -c conf -f "$format" -o "$T/d"
+    done
+    [ "$(grep -lE -- "--allow=@$T/d/rinetd\.[0-9a-f]+\.(xinetd|inetd|systemd)\.acl" d/* | wc -l)" = 3 ]
+}
+
+@test "a site's template for TCP makes nothing of a UDP rule" {
+    mkdir templates
+    sed 's/^{/{\n\tnice = 3/' "$BATS_TEST_DIRNAME/../templates/xinetd-service" \
+        >templates/xinetd-service
+    conf '127.0.0.1 8001/udp 203.0.113.1 80/udp' '127.0.0.1 8002 203.0.113.1 80'
+    gen -c conf --templates templates >out
+    [ "$(attribute socket_type out | tr '\n' ' ')" = 'dgram stream ' ]
+    [ "$(grep -c 'nice = 3' out)" = 1 ]
+}
+
 # --- what is left out stays closed
 
 @test "a rule that is left out gives its listener to no other rule" {

@@ -99,7 +99,6 @@ declare -gA line_decided=(
     [-source]="a source address of another family is none; rinetd connects without it"
     [-stdout]="a relay's standard output is the client"
     [-timeout]="a timeout that is larger than can be counted"
-    [-udp]="UDP is not converted yet"
 )
 
 setup() {

@@ -146,7 +146,8 @@ with_silent_names() {
     start flood "$DATAGRAM" flood --sizes=100 --clients=50 127.0.0.1 "$(port_of relay)"
     reaches --sizes=0,508 --rounds=2 --clients=2
     stop flood
-    ask --from=127.0.0.2 --sizes=0,1,508,8192,65507
+    # The target may still have more than it can take.
+    reaches --from=127.0.0.2 --sizes=0,1,508,8192,65507
 }
 
 @test "a target that sends without an end to one client does not keep others from theirs" {
