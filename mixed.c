@@ -26,6 +26,9 @@
 // From so much on, memory is given back to the kernel in place of being cleared.
 #define LIGHT_BYTES 16384
 
+// So many rounds a target that has refused may still be read from: it may go on sending for ever.
+#define LAST_ROUNDS 64
+
 struct mixed {
     const struct pump_request *request;
     size_t up;         // bytes of the datagram that waits for the target's socket, or 0
@@ -37,7 +40,7 @@ struct mixed {
     bool drained; // and nothing that came before is left in its socket
     bool moved;   // something was, since the clock was asked
     int64_t moved_ms;
-    unsigned rounds;
+    unsigned rounds, last_rounds;
     uint64_t from_client, to_client;
 };
 
@@ -82,7 +85,7 @@ static void send_datagram(struct mixed *mixed)
     mixed->up = 0;
 }
 
-// Returns whether there may be more.
+// Returns whether there is something to send.
 static bool read_client(struct mixed *mixed)
 {
     unsigned char *buffer = mixed->request->buffers->up;
@@ -107,10 +110,13 @@ static bool read_client(struct mixed *mixed)
 static void move_up(struct mixed *mixed)
 {
     for (int i = 0; i < BATCH && !mixed->refused; i++) {
+        bool more;
+
         if (mixed->up == 0 && (mixed->ended || !read_client(mixed)))
             return;
+        more = mixed->up == MIXED_READ_BYTES;
         send_datagram(mixed);
-        if (mixed->up > 0)
+        if (mixed->up > 0 || !more)
             return;
     }
 }
@@ -204,8 +210,9 @@ static void note_events(struct mixed *mixed, short of_client, short of_target)
         mixed->refused |= error != 0 && is_refusal(error);
 }
 
-// Waits until something can be moved. Returns false when time is up.
-static bool await(struct mixed *mixed)
+// Waits until something can be moved, and says each way whether it can. Returns false when time is
+// up.
+static bool await(struct mixed *mixed, bool *up, bool *down)
 {
     const struct pump_request *request = mixed->request;
     bool pending = is_pending(mixed), reads = !mixed->ended && mixed->up == 0 && !mixed->refused;
@@ -227,9 +234,12 @@ static bool await(struct mixed *mixed)
     if (*request->stop)
         return true;
     ready = ppoll(entries, 2, ms < 0 ? NULL : &time, request->mask);
-    if (ready > 0)
-        note_events(mixed, entries[0].revents, entries[1].revents);
-    return ready > 0 || (ready < 0 && errno == EINTR);
+    if (ready <= 0)
+        return ready < 0 && errno == EINTR;
+    note_events(mixed, entries[0].revents, entries[1].revents);
+    *up = entries[0].revents & ~POLLOUT || entries[1].revents & POLLOUT;
+    *down = entries[1].revents & ~POLLOUT || entries[0].revents & POLLOUT;
+    return true;
 }
 
 static bool is_over(const struct mixed *mixed)
@@ -244,10 +254,14 @@ static bool is_over(const struct mixed *mixed)
 // Returns false when it is over.
 static bool step(struct mixed *mixed)
 {
-    if ((!mixed->refused || is_pending(mixed)) && !await(mixed))
+    bool up = false, down = mixed->refused && !is_pending(mixed);
+
+    if (down ? ++mixed->last_rounds > LAST_ROUNDS : !await(mixed, &up, &down))
         return false;
-    move_up(mixed);
-    move_down(mixed);
+    if (up)
+        move_up(mixed);
+    if (down)
+        move_down(mixed);
     if (mixed->moved)
         mixed->moved_ms = clock_ms();
     mixed->moved = false;
