@@ -260,7 +260,7 @@ dual_stack() {
     rejected "${to[@]}" --deny=127.*
     rejected 127.0.0.1 0
     rejected 127.0.0.1 65536
-    rejected 127.0.0.1 "${to[1]}/tcp"
+    rejected 127.0.0.1 "${to[1]}/sctp"
     rejected 127.0.0.1 -1
     rejected 127.0.0.1 http
     rejected 127.0.0.1 ''
