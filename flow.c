@@ -65,11 +65,21 @@ void flow_rest(struct udp *udp, uint32_t number, unsigned refusals)
     sessions_move(&udp->sessions, number, FLOW_RESTS, udp->now);
 }
 
+// So that the end of a stream that lacks something does not look like its end.
+static void end_with_reset(int fd)
+{
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+}
+
 void flow_close(struct udp *udp, uint32_t number, enum udp_event event)
 {
+    struct flow *flow = &udp->flows[number];
+
     // They are part of what is logged.
     flow_send_answers(udp);
-    close(udp->flows[number].fd);
+    if (udp->request->stream && flow->held.count > 0)
+        end_with_reset(flow->fd);
+    close(flow->fd);
     flow_note(udp, number, event);
 }
 
@@ -216,8 +226,10 @@ static bool write_batch(struct udp *udp, uint32_t number)
         if (sent < 0)
             sent = 0;
         if ((size_t)sent < size &&
-            !stock_put(&udp->stock, &flow->held, data + sent, size - (size_t)sent))
-            return false; // a stream with a gap is no stream
+            !stock_put(&udp->stock, &flow->held, data + sent, size - (size_t)sent)) {
+            end_with_reset(flow->fd); // a stream with a gap is no stream
+            return false;
+        }
     }
     if (flow->count > 0)
         flow_hold(udp, flow);

@@ -174,6 +174,24 @@ has_got_the_last() {
     diff <(letters 60000 && echo) <(sed 's/^ *[0-9]* //' kinds)
 }
 
+@test "UDP to TCP: a stream that is cut short ends with a reset" {
+    local texts port
+
+    listen target --count=1 --rcvbuf=4096 127.0.0.1 0 recv:1 wait-file:"$T/go" rest
+    taking
+    port=$(free_ports)
+    takes --from="127.0.0.2:$port" x
+    wait_for has_lines log 1
+    mapfile -t texts < <(for _ in {1..30}; do letters 60000 && echo; done)
+    for _ in {1..4}; do
+        takes --from="127.0.0.2:$port" "${texts[@]}"
+    done
+    stop relay
+    touch go
+    run -1 finished target
+    [[ $(<target.err) == *'Connection reset by peer'* ]]
+}
+
 @test "UDP to TCP: access lists, and a line for each client that is refused" {
     listen target 127.0.0.1 0 echo
     taking --allow=127.0.0.2,127.0.0.3 --deny=127.0.0.3
