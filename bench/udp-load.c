@@ -438,7 +438,7 @@ int main(int argc, char **argv)
         return 2;
     }
     stream_raise_files();
-    run = (uint32_t)(now_s() * 1e6);
+    run = (uint32_t)(uint64_t)(now_s() * 1e6);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0)
         stream_die("wait for answers");
