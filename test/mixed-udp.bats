@@ -192,6 +192,39 @@ has_got_the_last() {
     [[ $(<target.err) == *'Connection reset by peer'* ]]
 }
 
+# is_delivered PORT: the target's connections have nothing under way.
+is_delivered() {
+    awk -v port="$(printf ':%04X' "$1")" '
+        substr($2, length($2) - 4) == port && $4 == "01" && $5 !~ /^00000000:/ { left = 1 }
+        END { exit left }' /proc/net/tcp
+}
+
+@test "UDP to TCP: answers that came before a reset get to the client, who has written meanwhile" {
+    local pid
+
+    require namespaces
+    echo 4096 1048576 6291456 >/proc/sys/net/ipv4/tcp_rmem
+    listen target --count=1 127.0.0.1 0 recv:1 wait-file:"$T/go" data:300000:7 touch:"$T/sent" \
+        wait-file:"$T/end" rst
+    taking
+    exec 5<>"/dev/udp/127.0.0.1/$(port_of relay)"
+    printf x >&5
+    wait_for has_lines log 1
+    pid=$(first)
+    kill -STOP "$pid"
+    touch go
+    wait_for test -e sent
+    wait_for is_delivered "$(port_of target)"
+    printf late >&5
+    printf later >&5
+    touch end
+    finished target
+    kill -CONT "$pid"
+    wait_for has_lines log 2
+    exec 5>&-
+    [ "$(sed -n 2p log | cut -f 8-)" = $'300000\tdone-local-closed' ]
+}
+
 @test "UDP to TCP: access lists, and a line for each client that is refused" {
     listen target 127.0.0.1 0 echo
     taking --allow=127.0.0.2,127.0.0.3 --deny=127.0.0.3

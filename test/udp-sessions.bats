@@ -179,3 +179,46 @@ from_each() {
     [ "$(peers_of target)" = 25 ]
     [ "$(cut -f 5 log | sort -u)" = target.test ]
 }
+
+# answers_and_goes FILE: a target that answers its first datagram once FILE exists, 100 times by 10
+# bytes, and ends.
+answers_and_goes() {
+    # shellcheck disable=SC2016
+    start leaver perl -e '
+        socket my $s, 2, 2, 0 or die $!;
+        bind $s, pack "S n C4 x8", 2, 0, 127, 0, 0, 1 or die $!;
+        $| = 1;
+        print +(unpack "S n", getsockname $s)[1], "\n";
+        my $from = recv $s, my $data, 65536, 0;
+        select undef, undef, undef, 0.01 until -e $ARGV[0];
+        send $s, sprintf("%010d", $_), 0, $from for 1 .. 100;' "$1"
+    wait_for test -s leaver.out
+}
+
+# The relay is told of the refusal when it has answers left to read: it reads them a part at a time.
+@test "answers that came before a refusal get to the client" {
+    local pid count
+
+    require perl
+    for count in 1 2; do
+        rm -f go log
+        writable_log log
+        answers_and_goes "$T/go"
+        TO="127.0.0.1 $(head -n 1 leaver.out)" relay
+        exec 5<>"/dev/udp/127.0.0.1/$(port_of relay)"
+        printf one >&5
+        wait_for has_records 1
+        pid=$(first)
+        kill -STOP "$pid"
+        touch go
+        finished leaver
+        for _ in $(seq "$count"); do
+            printf two >&5
+        done
+        kill -CONT "$pid"
+        wait_for has_records 2
+        exec 5>&-
+        [[ $(records | sed -n 2p) == '127.0.0.1 '*' 1000 done-local-closed' ]]
+        stop relay
+    done
+}
