@@ -206,6 +206,7 @@ static bool send_held(struct udp *udp, uint32_t number)
             if (sent < 0)
                 break;
             stock_take(&udp->stock, &flow->held, (size_t)sent);
+            sessions_move(&udp->sessions, number, FLOW_OPEN, udp->now);
         } else {
             stock_take(&udp->stock, &flow->held, size);
         }

@@ -192,6 +192,31 @@ has_got_the_last() {
     [[ $(<target.err) == *'Connection reset by peer'* ]]
 }
 
+# small_buffers: what the target has not read yet is held by the relay, not by the kernel.
+small_buffers() {
+    echo 4096 16384 65536 >/proc/sys/net/ipv4/tcp_wmem
+}
+
+@test "UDP to TCP: a target that takes what it was sent long ago has its session in use" {
+    local text port slowly=()
+
+    require namespaces
+    small_buffers
+    port=$(free_ports)
+    text=$(letters 60000)
+    for _ in {1..30}; do
+        slowly+=(recv:20000 sleep:100)
+    done
+    listen target --count=1 --rcvbuf=4096 127.0.0.1 0 "${slowly[@]}" rest
+    taking --timeout=2
+    for _ in {1..20}; do # one by one: all at once are too much for the relay's socket
+        takes --from="127.0.0.2:$port" "$text"
+    done
+    finished target
+    wait_for has_lines log 2
+    [ "$(tail -n 1 log | cut -f 7)" = "$(output_of target | wc -c)" ]
+}
+
 # is_delivered PORT: the target's connections have nothing under way.
 is_delivered() {
     awk -v port="$(printf ':%04X' "$1")" '
