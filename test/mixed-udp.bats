@@ -86,6 +86,23 @@ letters() {
     lines_are '3 0 opened' '65513 0 done-local-closed'
 }
 
+# That has nothing to write, so the second is the first that is held for the connection.
+@test "UDP to TCP: the first datagram is empty, and is what the log counts first" {
+    local pid
+
+    listen target 127.0.0.1 0 discard
+    taking
+    takes one
+    wait_for has_lines log 1
+    pid=$(first)
+    kill -STOP "$pid"
+    takes --from=127.0.0.2 '' hello
+    kill -CONT "$pid"
+    wait_for has_lines log 2
+    stop relay
+    lines_are '3 0 opened' '0 0 opened' '3 0 done-local-closed' '5 0 done-local-closed'
+}
+
 @test "UDP to TCP: a stream becomes datagrams, whole and in order" {
     local got=0
 
