@@ -101,6 +101,12 @@ from_each() {
     AT=::1 ask --clients=3
 }
 
+@test "the IPv4 wildcard of an IPv6 socket, too" {
+    require_ipv6
+    ON=::ffff:0.0.0.0 relay
+    from_each
+}
+
 @test "a wildcard listener with several IPv6 addresses" {
     require namespaces ip
     require_ipv6
