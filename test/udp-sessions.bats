@@ -121,6 +121,57 @@ from_each() {
     ip address delete 2001:db8::2/128 dev lo
 }
 
+# links: two of them to another name space, whose process is $other, with the same addresses: ours
+# are fe80::1, on va and vb, the other's fe80::2, on wa and wb.
+links() {
+    local link
+
+    start other unshare --net sleep 1000
+    wait_for is_elsewhere
+    other=$(children_of "$(cat other.pid)")
+    other=${other% }
+    for link in a b; do
+        ip link add "v$link" type veth peer name "w$link" netns "$other"
+        ip link set "v$link" up
+        ip address add fe80::1/64 dev "v$link" nodad
+        nsenter -t "$other" -n ip link set "w$link" up
+        nsenter -t "$other" -n ip address add fe80::2/64 dev "w$link" nodad
+    done
+}
+
+is_elsewhere() {
+    local pid now
+
+    pid=$(children_of "$(cat other.pid)")
+    now=$(readlink "/proc/${pid% }/ns/net") && [ "$now" != "$(readlink /proc/self/ns/net)" ]
+}
+
+# from_link LINK: asks from that side, always from the same address and port.
+from_link() {
+    nsenter -t "$other" -n "$DATAGRAM" ask --from="[fe80::2%w$1]:7001" --sizes=0,1,508 --retry=500 \
+        "fe80::1%w$1" "$(port_of relay)"
+}
+
+@test "link-local addresses: the same one on another link is another client" {
+    local other link
+
+    require namespaces ip nsenter
+    require_ipv6
+    links
+    ON=:: relay
+    for link in a b a b; do
+        from_link "$link"
+    done
+    [ "$(peers_of target)" = 2 ]
+    [ "$(how_often opened)" = 2 ]
+    stop relay
+    ON=fe80::1%va relay
+    from_link a
+    [ "$(peers_of target)" = 3 ]
+    ip link delete va
+    ip link delete vb
+}
+
 @test "a broadcast is answered from an address of this host" {
     ON=0.0.0.0 relay
     AT=127.255.255.255 ask --expect-from=127.0.0.1 --sizes=0,7
