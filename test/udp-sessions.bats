@@ -146,10 +146,10 @@ is_elsewhere() {
     now=$(readlink "/proc/${pid% }/ns/net") && [ "$now" != "$(readlink /proc/self/ns/net)" ]
 }
 
-# from_link LINK: asks from that side, always from the same address and port.
-from_link() {
-    nsenter -t "$other" -n "$DATAGRAM" ask --from="[fe80::2%w$1]:7001" --sizes=0,1,508 --retry=500 \
-        "fe80::1%w$1" "$(port_of relay)"
+# from_there FROM TO: asks from that side.
+from_there() {
+    nsenter -t "$other" -n "$DATAGRAM" ask --from="[$1]:7001" --sizes=0,1,508 --retry=500 "$2" \
+        "$(port_of relay)"
 }
 
 @test "link-local addresses: the same one on another link is another client" {
@@ -160,14 +160,20 @@ from_link() {
     links
     ON=:: relay
     for link in a b a b; do
-        from_link "$link"
+        from_there "fe80::2%w$link" "fe80::1%w$link"
     done
     [ "$(peers_of target)" = 2 ]
     [ "$(how_often opened)" = 2 ]
+    # One link-local address alone tells of a link, too.
+    ip address add 2001:db8::1/64 dev va nodad
+    nsenter -t "$other" -n ip address add 2001:db8::2/64 dev wa nodad
+    from_there fe80::2%wa 2001:db8::1
+    from_there 2001:db8::2 fe80::1%wa
+    [ "$(peers_of target)" = 4 ]
     stop relay
     ON=fe80::1%va relay
-    from_link a
-    [ "$(peers_of target)" = 3 ]
+    from_there fe80::2%wa fe80::1%wa
+    [ "$(peers_of target)" = 5 ]
     ip link delete va
     ip link delete vb
 }
