@@ -164,11 +164,12 @@ from_there() {
     done
     [ "$(peers_of target)" = 2 ]
     [ "$(how_often opened)" = 2 ]
-    # One link-local address alone tells of a link, too.
-    ip address add 2001:db8::1/64 dev va nodad
-    nsenter -t "$other" -n ip address add 2001:db8::2/64 dev wa nodad
-    from_there fe80::2%wa 2001:db8::1
-    from_there 2001:db8::2 fe80::1%wa
+    # One link-local address alone tells of a link, too: of this one, as the kernel takes the other
+    # where it is not told.
+    ip address add 2001:db8::1/64 dev vb nodad
+    nsenter -t "$other" -n ip address add 2001:db8::2/64 dev wb nodad
+    from_there fe80::2%wb 2001:db8::1
+    from_there 2001:db8::2 fe80::1%wb
     [ "$(peers_of target)" = 4 ]
     stop relay
     ON=fe80::1%va relay
