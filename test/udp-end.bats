@@ -170,6 +170,7 @@ drops() {
     processor=$(taskset -cp $$ | sed 's/.*[ ,-]//')
     stop target
     listen_datagrams target 127.0.0.1 "$(port_of target)" mute
+    # shellcheck disable=SC2034
     UNDER=(taskset -c "$processor" nice -n 19)
     relay
     for i in {1..6}; do
@@ -252,15 +253,19 @@ wrong() {
 
 # wrong_socket TEXT HOW: the relay is started with a socket of perl's, $s, after HOW.
 wrong_socket() {
+    local status=0
+
     # shellcheck disable=SC2016
-    run -2 perl -e '
+    perl -e '
         my $local = pack "S n C4 x8", 2, 0, 127, 0, 0, 1;
         my $s;
         eval "$ARGV[0]; 1" or die $@;
         open STDIN, "<&", $s or die $!;
-        exec @ARGV[1 .. $#ARGV];' "$2" "$RELAY" --linger=1 --log="$T/log" 127.0.0.1 9
-    [[ $output == "rinetd-relay: standard input is a "*"$1"* ]]
-    [ "${#lines[@]}" = 1 ]
+        exec @ARGV[1 .. $#ARGV];' "$2" "$RELAY" --linger=1 --log="$T/log" 127.0.0.1 9 \
+        2>said || status=$?
+    [ "$status" = 2 ]
+    grep -q "^rinetd-relay: standard input is a .*$1" said
+    [ "$(wc -l <said)" = 1 ]
     [ ! -s log ]
 }
 

@@ -247,6 +247,7 @@ from_there() {
 # answers_and_goes FILE: a target that answers its first datagram once FILE exists, 100 times by 10
 # bytes, and ends.
 answers_and_goes() {
+    rm -f leaver.out
     # shellcheck disable=SC2016
     start leaver perl -e '
         socket my $s, 2, 2, 0 or die $!;
