@@ -89,8 +89,8 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl list options arguments dial board pool sessions burst pump mixed guard journal log conf unit emit \
-	output command
+UNIT_TESTS = host acl list options arguments dial board pool sessions burst stock flow pump mixed guard \
+	journal log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 UNIT_host    = $(call unit_objs,host)
@@ -108,6 +108,8 @@ UNIT_sessions = $(call unit_objs,sessions)
 UNIT_pump    = $(call unit_objs,pump pipe clock)
 UNIT_mixed   = $(call unit_objs,mixed clock)
 UNIT_burst   = $(call unit_objs,burst)
+UNIT_stock   = $(call unit_objs,stock)
+UNIT_flow    = $(call unit_objs,flow datagrams burst sessions stock host)
 UNIT_guard   = $(call unit_objs,guard host)
 UNIT_unit    = $(call unit_objs,unit text)
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
@@ -187,6 +189,7 @@ $(O)/test/unit/pool_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,accept4 
 $(O)/test/unit/pump_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,clock_gettime fcntl pipe2 \
 	splice)
 $(O)/test/unit/mixed_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,ppoll recv send)
+$(O)/test/unit/flow_test: UNIT_LDFLAGS = -Wl,--wrap=send
 
 $(foreach t,$(UNIT_TESTS),$(eval $(O)/test/unit/$(t)_test: $(UNIT_$(t))))
 

@@ -38,9 +38,12 @@ static void enlarge(int fd)
 void datagrams_init(struct datagrams *datagrams, int fd, const union host_address *local)
 {
     int on = 1;
+    socklen_t size = sizeof datagrams->family;
 
     datagrams->fd = fd;
-    datagrams->family = local->any.sa_family;
+    // Not that of LOCAL, which may be plain IPv4 where the socket is IPv6.
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &datagrams->family, &size) < 0)
+        datagrams->family = local->any.sa_family;
     datagrams->wildcard = host_is_wildcard(local);
     init_row(&datagrams->in);
     init_row(&datagrams->out);

@@ -9,7 +9,7 @@
 
 #define SAY_MS       1000 // failures are told no more often
 #define SHARE        32   // datagrams of one target in a round
-#define LAST_BATCHES 8    // of a target that refuses by now
+#define LAST_ANSWERS 256  // of a target that is gone by now
 
 void flow_note(struct udp *udp, uint32_t number, enum udp_event event)
 {
@@ -83,10 +83,37 @@ void flow_close(struct udp *udp, uint32_t number, enum udp_event event)
     flow_note(udp, number, event);
 }
 
+// One batch of what the target has sent. Returns as recvmmsg(2).
+static int take_answers(struct udp *udp, uint32_t number)
+{
+    int got;
+
+    if (datagrams_room(&udp->datagrams) < SHARE)
+        flow_send_answers(udp);
+    got = datagrams_fetch(&udp->datagrams, udp->flows[number].fd, udp->request->stream, SHARE);
+    if (got <= 0)
+        return got;
+    datagrams_address(&udp->datagrams, (unsigned)got, flow_key(udp, number), number);
+    // Whoever gets an answer is served: what was refused before is of no account.
+    udp->flows[number].refusals = 0;
+    sessions_move(&udp->sessions, number, FLOW_OPEN, udp->now);
+    return got;
+}
+
+// That it is gone is told of before the answers that came earlier, which are still there.
+static void take_last_answers(struct udp *udp, uint32_t number)
+{
+    int left = LAST_ANSWERS, got;
+
+    while (left > 0 && (got = take_answers(udp, number)) > 0)
+        left -= got;
+}
+
 static void end_refused(struct udp *udp, uint32_t number)
 {
     struct flow *flow = &udp->flows[number];
 
+    take_last_answers(udp, number);
     flow_close(udp, number, UDP_TARGET_ENDED);
     if (flow->refusals > 0 && udp->now - flow->refused_ms >= FLOW_REST_MS)
         flow->refusals = 0;
@@ -179,6 +206,7 @@ static bool send_held(struct udp *udp, uint32_t number)
             if (sent < 0)
                 break;
             stock_take(&udp->stock, &flow->held, (size_t)sent);
+            sessions_move(&udp->sessions, number, FLOW_OPEN, udp->now);
         } else {
             stock_take(&udp->stock, &flow->held, size);
         }
@@ -247,31 +275,11 @@ void flow_pass_on(struct udp *udp, uint32_t number)
         end_refused(udp, number);
 }
 
-// One batch of what the target has sent. Returns as recvmmsg(2).
-static int take_answers(struct udp *udp, uint32_t number)
-{
-    int got;
-
-    if (datagrams_room(&udp->datagrams) < SHARE)
-        flow_send_answers(udp);
-    got = datagrams_fetch(&udp->datagrams, udp->flows[number].fd, udp->request->stream, SHARE);
-    if (got <= 0)
-        return got;
-    datagrams_address(&udp->datagrams, (unsigned)got, flow_key(udp, number), number);
-    // Whoever gets an answer is served: what was refused before is of no account.
-    udp->flows[number].refusals = 0;
-    sessions_move(&udp->sessions, number, FLOW_OPEN, udp->now);
-    return got;
-}
-
 static void read_target(struct udp *udp, uint32_t number)
 {
     int got = take_answers(udp, number);
 
     if (got < 0 && !is_passing(errno)) {
-        // A refusal is told of before the answers that came earlier, which are still there.
-        for (int batch = 0; batch < LAST_BATCHES && take_answers(udp, number) > 0; batch++)
-            ;
         end_refused(udp, number);
     } else if (got == 0 && udp->request->stream) {
         flow_close(udp, number, UDP_TARGET_ENDED);

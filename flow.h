@@ -28,6 +28,7 @@ struct flow {
     int fd;              // of FLOW_OPEN
     uint32_t generation; // tells a session from the one that had its number before
     struct udp_bytes bytes;
+    uint64_t first_bytes;    // of the first datagram: what rinetd says of a session that is opened
     struct stock_queue held; // for the target
     unsigned refusals;       // in a row, the last at
     int64_t refused_ms;

@@ -92,18 +92,6 @@ static bool is_scarce(int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
-// The first datagram's size is what rinetd says of a session that is opened.
-static uint64_t first_size(const struct udp *udp, const struct flow *flow)
-{
-    size_t size = 0;
-
-    if (flow->held.count > 0)
-        stock_first(&udp->stock, &flow->held, &size);
-    else if (flow->count > 0)
-        size = datagrams_size(&udp->datagrams, flow->first);
-    return size;
-}
-
 // The descriptor that a session uses in place of FD, which is closed: not one of those that are
 // kept for the process. Returns -1 where no other session can give up its own.
 static int settle(struct udp *udp, int fd)
@@ -144,7 +132,7 @@ static int begin(struct udp *udp, uint32_t number, int fd)
     flow->fd = fd;
     flow->wants_out = false;
     sessions_move(&udp->sessions, number, FLOW_OPEN, udp->now);
-    flow->bytes = (struct udp_bytes){.from_client = first_size(udp, flow)};
+    flow->bytes = (struct udp_bytes){.from_client = flow->first_bytes};
     flow_note(udp, number, UDP_OPENED);
     flow->bytes = bytes;
     return 0;
@@ -220,6 +208,7 @@ static bool open_session(struct udp *udp, uint32_t number)
     }
     make_room(udp, number);
     flow->bytes = (struct udp_bytes){0, 0};
+    flow->first_bytes = datagrams_size(&udp->datagrams, flow->first);
     flow->retried = false;
     if (!udp->request->dial_waits)
         return dial_now(udp, number);

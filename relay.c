@@ -518,6 +518,7 @@ static void note_udp_failure(void *context, const union host_address *client, en
 static const char *udp_error(const struct relay_rule *rule, const union host_address *local)
 {
     const struct options *options = &rule->arguments.options;
+    union host_address peer;
     int protocol = 0;
     socklen_t size = sizeof protocol;
 
@@ -527,6 +528,9 @@ static const char *udp_error(const struct relay_rule *rule, const union host_add
         return "standard input is a socket of neither TCP nor UDP";
     if (host_port(local) == 0)
         return "standard input is a datagram socket that is not bound to a port";
+    size = sizeof peer;
+    if (getpeername(0, &peer.any, &size) == 0)
+        return "standard input is a datagram socket that is connected to one client";
     if (host_kind(rule->arguments.target_host) == HOST_UNIX)
         return "a unix socket is no target for datagrams";
     return NULL;

@@ -86,6 +86,23 @@ letters() {
     lines_are '3 0 opened' '65513 0 done-local-closed'
 }
 
+# That has nothing to write, so the second is the first that is held for the connection.
+@test "UDP to TCP: the first datagram is empty, and is what the log counts first" {
+    local pid
+
+    listen target 127.0.0.1 0 discard
+    taking
+    takes one
+    wait_for has_lines log 1
+    pid=$(first)
+    kill -STOP "$pid"
+    takes --from=127.0.0.2 '' hello
+    kill -CONT "$pid"
+    wait_for has_lines log 2
+    stop relay
+    lines_are '3 0 opened' '0 0 opened' '3 0 done-local-closed' '5 0 done-local-closed'
+}
+
 @test "UDP to TCP: a stream becomes datagrams, whole and in order" {
     local got=0
 
@@ -191,6 +208,64 @@ has_got_the_last() {
     finished target || status=$?
     [ "$status" = 1 ]
     [[ $(<target.err) == *'Connection reset by peer'* ]]
+}
+
+# small_buffers: what the target has not read yet is held by the relay, not by the kernel.
+small_buffers() {
+    echo 4096 16384 65536 >/proc/sys/net/ipv4/tcp_wmem
+}
+
+@test "UDP to TCP: a target that takes what it was sent long ago has its session in use" {
+    local text port slowly=()
+
+    require namespaces
+    small_buffers
+    port=$(free_ports)
+    text=$(letters 60000)
+    for _ in {1..30}; do
+        slowly+=(recv:20000 sleep:100)
+    done
+    listen target --count=1 --rcvbuf=4096 127.0.0.1 0 "${slowly[@]}" rest
+    taking --timeout=2
+    for _ in {1..20}; do # one by one: all at once are too much for the relay's socket
+        takes --from="127.0.0.2:$port" "$text"
+    done
+    finished target
+    wait_for has_lines log 2
+    [ "$(tail -n 1 log | cut -f 7)" = "$(output_of target | wc -c)" ]
+}
+
+# is_delivered PORT: the target's connections have nothing under way.
+is_delivered() {
+    awk -v port="$(printf ':%04X' "$1")" '
+        substr($2, length($2) - 4) == port && $4 == "01" && $5 !~ /^00000000:/ { left = 1 }
+        END { exit left }' /proc/net/tcp
+}
+
+@test "UDP to TCP: answers that came before a reset get to the client, who has written meanwhile" {
+    local pid
+
+    require namespaces
+    echo 4096 1048576 6291456 >/proc/sys/net/ipv4/tcp_rmem
+    listen target --count=1 127.0.0.1 0 recv:1 wait-file:"$T/go" data:300000:7 touch:"$T/sent" \
+        wait-file:"$T/end" rst
+    taking
+    exec 5<>"/dev/udp/127.0.0.1/$(port_of relay)"
+    printf x >&5
+    wait_for has_lines log 1
+    pid=$(first)
+    kill -STOP "$pid"
+    touch go
+    wait_for test -e sent
+    wait_for is_delivered "$(port_of target)"
+    printf late >&5
+    printf later >&5
+    touch end
+    finished target
+    kill -CONT "$pid"
+    wait_for has_lines log 2
+    exec 5>&-
+    [ "$(sed -n 2p log | cut -f 8-)" = $'300000\tdone-local-closed' ]
 }
 
 @test "UDP to TCP: access lists, and a line for each client that is refused" {

@@ -101,6 +101,12 @@ from_each() {
     AT=::1 ask --clients=3
 }
 
+@test "the IPv4 wildcard of an IPv6 socket, too" {
+    require_ipv6
+    ON=::ffff:0.0.0.0 relay
+    from_each
+}
+
 @test "a wildcard listener with several IPv6 addresses" {
     require namespaces ip
     require_ipv6
@@ -113,6 +119,64 @@ from_each() {
     [ "$(peers_of target)" = 3 ]
     ip address delete 2001:db8::1/128 dev lo
     ip address delete 2001:db8::2/128 dev lo
+}
+
+# links: two of them to another name space, whose process is $other, with the same addresses: ours
+# are fe80::1, on va and vb, the other's fe80::2, on wa and wb.
+links() {
+    local link
+
+    start other unshare --net sleep 1000
+    wait_for is_elsewhere
+    other=$(children_of "$(cat other.pid)")
+    other=${other% }
+    for link in a b; do
+        ip link add "v$link" type veth peer name "w$link" netns "$other"
+        ip link set "v$link" up
+        ip address add fe80::1/64 dev "v$link" nodad
+        nsenter -t "$other" -n ip link set "w$link" up
+        nsenter -t "$other" -n ip address add fe80::2/64 dev "w$link" nodad
+    done
+}
+
+is_elsewhere() {
+    local pid now
+
+    pid=$(children_of "$(cat other.pid)")
+    now=$(readlink "/proc/${pid% }/ns/net") && [ "$now" != "$(readlink /proc/self/ns/net)" ]
+}
+
+# from_there FROM TO: asks from that side.
+from_there() {
+    nsenter -t "$other" -n "$DATAGRAM" ask --from="[$1]:7001" --sizes=0,1,508 --retry=500 "$2" \
+        "$(port_of relay)"
+}
+
+@test "link-local addresses: the same one on another link is another client" {
+    local other link
+
+    require namespaces ip nsenter
+    require_ipv6
+    links
+    ON=:: relay
+    for link in a b a b; do
+        from_there "fe80::2%w$link" "fe80::1%w$link"
+    done
+    [ "$(peers_of target)" = 2 ]
+    [ "$(how_often opened)" = 2 ]
+    # One link-local address alone tells of a link, too: of this one, as the kernel takes the other
+    # where it is not told.
+    ip address add 2001:db8::1/64 dev vb nodad
+    nsenter -t "$other" -n ip address add 2001:db8::2/64 dev wb nodad
+    from_there fe80::2%wb 2001:db8::1
+    from_there 2001:db8::2 fe80::1%wb
+    [ "$(peers_of target)" = 4 ]
+    stop relay
+    ON=fe80::1%va relay
+    from_there fe80::2%wa fe80::1%wa
+    [ "$(peers_of target)" = 5 ]
+    ip link delete va
+    ip link delete vb
 }
 
 @test "a broadcast is answered from an address of this host" {
@@ -178,4 +242,48 @@ from_each() {
     ask --clients=25 --sizes=0,1,508 --window=6 --rounds=2 --in-order
     [ "$(peers_of target)" = 25 ]
     [ "$(cut -f 5 log | sort -u)" = target.test ]
+}
+
+# answers_and_goes FILE: a target that answers its first datagram once FILE exists, 100 times by 10
+# bytes, and ends.
+answers_and_goes() {
+    rm -f leaver.out
+    # shellcheck disable=SC2016
+    start leaver perl -e '
+        socket my $s, 2, 2, 0 or die $!;
+        bind $s, pack "S n C4 x8", 2, 0, 127, 0, 0, 1 or die $!;
+        $| = 1;
+        print +(unpack "S n", getsockname $s)[1], "\n";
+        my $from = recv $s, my $data, 65536, 0;
+        select undef, undef, undef, 0.01 until -e $ARGV[0];
+        send $s, sprintf("%010d", $_), 0, $from for 1 .. 100;' "$1"
+    wait_for test -s leaver.out
+}
+
+# The relay is told of the refusal when it has answers left to read: it reads them a part at a time.
+@test "answers that came before a refusal get to the client" {
+    local pid count
+
+    require perl
+    for count in 1 2; do
+        rm -f go log
+        writable_log log
+        answers_and_goes "$T/go"
+        TO="127.0.0.1 $(head -n 1 leaver.out)" relay
+        exec 5<>"/dev/udp/127.0.0.1/$(port_of relay)"
+        printf one >&5
+        wait_for has_records 1
+        pid=$(first)
+        kill -STOP "$pid"
+        touch go
+        finished leaver
+        for _ in $(seq "$count"); do
+            printf two >&5
+        done
+        kill -CONT "$pid"
+        wait_for has_records 2
+        exec 5>&-
+        [[ $(records | sed -n 2p) == '127.0.0.1 '*' 1000 done-local-closed' ]]
+        stop relay
+    done
 }
