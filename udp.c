@@ -22,8 +22,9 @@
 #define SPARE_FDS 16 // for what else the process does: its log, and looking names up
 #define NAP_MS    100
 // At the end, where the queue cannot be left to whoever comes next: as many batches are served,
-// should more come all the time, and then answers have so long.
+// should more come all the time. Then dials have so long, and after them answers.
 #define LAST_BATCHES    64
+#define LAST_DIALS_MS   1000
 #define LAST_ANSWERS_MS 100
 
 #define TAG_LISTENER UINT64_MAX
@@ -243,24 +244,36 @@ static bool expects_answers(const struct udp *udp)
            udp->sessions.entries[newest].used_ms + LAST_ANSWERS_MS > udp->now;
 }
 
-// What is queued is the next one's; where it would be lost with us, it is served. Then answers that
-// are on their way have their time.
-static void finish(struct udp *udp)
+// Whether there are sessions whose target is not reached yet: what they hold is with us alone.
+static bool expects_targets(const struct udp *udp)
+{
+    return udp->sessions.length[FLOW_DIALLING] + udp->sessions.length[FLOW_QUEUED] > 0;
+}
+
+// Serves all but the listener while something is EXPECTED, for at most MS.
+static void wait_for(struct udp *udp, bool (*expected)(const struct udp *), int64_t ms)
 {
     struct epoll_event events[EVENTS];
-    int64_t until_ms;
+    int64_t until_ms = clock_ms() + ms;
     int count;
 
-    for (int i = 0; i < LAST_BATCHES && !may_end(udp); i++)
-        if (serve_listener(udp, EPOLLIN) < 0)
-            break;
-    epoll_ctl(udp->epoll, EPOLL_CTL_DEL, 0, NULL);
-    until_ms = clock_ms() + LAST_ANSWERS_MS;
-    while (expects_answers(udp) && (udp->now = clock_ms()) < until_ms) {
+    while ((udp->now = clock_ms()) < until_ms && expected(udp)) {
         count = epoll_wait(udp->epoll, events, EVENTS, (int)(until_ms - udp->now));
         if (count > 0)
             serve_events(udp, events, count);
     }
+}
+
+// What is queued is the next one's; where it would be lost with us, it is served. Then targets that
+// are being dialled and answers that are on their way have their time.
+static void finish(struct udp *udp)
+{
+    for (int i = 0; i < LAST_BATCHES && !may_end(udp); i++)
+        if (serve_listener(udp, EPOLLIN) < 0)
+            break;
+    epoll_ctl(udp->epoll, EPOLL_CTL_DEL, 0, NULL);
+    wait_for(udp, expects_targets, LAST_DIALS_MS);
+    wait_for(udp, expects_answers, LAST_ANSWERS_MS);
 }
 
 // Returns 0 at the end, or -1 with errno.

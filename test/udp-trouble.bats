@@ -118,7 +118,7 @@ with_silent_names() {
     [ "$(records | tail -n 1)" = '127.0.0.1 9 0 opened' ]
 }
 
-@test "SIGTERM while names are looked up: at once, with a line each" {
+@test "SIGTERM while names are looked up: soon, with a line each" {
     with_silent_names
     ask --clients=3 --replies=0
     wait_for test -e dns.asked
