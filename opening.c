@@ -8,7 +8,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define RECHECK_MS 1000 // so long a client that was refused is so again without a look
+#define RECHECK_MS 1000  // so long a client that was refused is so again without a look
+#define BUSY_MS    10000 // so long after it was used an open session is not idle
+
+void opening_fail(struct udp *udp, uint32_t number, enum dial_step step, const char *reason)
+{
+    flow_note_failure(udp, number, step, reason);
+    flow_rest(udp, number, FLOW_REST_AFTER);
+}
 
 static void evict(struct udp *udp, uint32_t number)
 {
@@ -21,28 +28,45 @@ static void evict(struct udp *udp, uint32_t number)
         break;
     case FLOW_DIALLING:
     case FLOW_QUEUED:
-        flow_note_failure(udp, number, DIAL_CONNECT, NULL);
-        break;
+        // Else it would be back with its next datagram, in place of another, with a line for each.
+        opening_fail(udp, number, DIAL_CONNECT, NULL);
+        return;
     default:
         break;
     }
     flow_forget(udp, number);
 }
 
-// Ends the session that has been idle for longest. Returns whether there was one.
+static int64_t used_ms(const struct udp *udp, uint32_t number)
+{
+    return number == SESSIONS_NONE ? INT64_MAX : udp->sessions.entries[number].used_ms;
+}
+
+// The session that is to go first: the one that has been idle for longest. One that waits for the
+// target goes before one that is open and was used a moment ago, or clients that cannot be served
+// would push out all that are.
+static uint32_t find_oldest(const struct udp *udp)
+{
+    uint32_t open = sessions_oldest(&udp->sessions, FLOW_OPEN);
+    uint32_t queued = sessions_oldest(&udp->sessions, FLOW_QUEUED);
+    uint32_t waiting = sessions_oldest(&udp->sessions, FLOW_DIALLING);
+    int64_t open_ms = used_ms(udp, open);
+
+    if (used_ms(udp, queued) < used_ms(udp, waiting))
+        waiting = queued;
+    if (waiting == SESSIONS_NONE)
+        return open;
+    return open_ms < used_ms(udp, waiting) && udp->now - open_ms >= BUSY_MS ? open : waiting;
+}
+
+// Ends that session. Returns whether there was one.
 static bool evict_oldest(struct udp *udp)
 {
-    static const unsigned order[] = {FLOW_OPEN, FLOW_QUEUED, FLOW_DIALLING};
+    uint32_t oldest = find_oldest(udp);
 
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        uint32_t oldest = sessions_oldest(&udp->sessions, order[i]);
-
-        if (oldest == SESSIONS_NONE)
-            continue;
+    if (oldest != SESSIONS_NONE)
         evict(udp, oldest);
-        return true;
-    }
-    return false;
+    return oldest != SESSIONS_NONE;
 }
 
 static void make_room(struct udp *udp, uint32_t number)
@@ -159,12 +183,6 @@ static void explain(struct dial_failure *failure)
     snprintf(failure->reason, sizeof failure->reason, "unable to serve one more client: %s",
              strerror(error));
     errno = error;
-}
-
-void opening_fail(struct udp *udp, uint32_t number, enum dial_step step, const char *reason)
-{
-    flow_note_failure(udp, number, step, reason);
-    flow_rest(udp, number, FLOW_REST_AFTER);
 }
 
 // Gives those that wait for it to a thread, as many as may be.

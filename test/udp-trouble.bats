@@ -104,6 +104,25 @@ with_silent_names() {
     [ "$(wc -l <log)" = 41 ]
 }
 
+@test "a name server that is silent: who cannot be served does not push out who is" {
+    with_silent_names --max=5 --connect-timeout=9
+    for i in {1..10}; do
+        ask --replies=0 --from="127.0.0.1:$((7100 + i))"
+        ask --from=127.0.0.1:7001
+    done
+    [ "$(how_often opened)" = 1 ]
+    [ "$(how_often 'local-connect-failed -')" = 6 ]
+}
+
+@test "a client that made room before it was served rests: no line for each of its datagrams" {
+    with_silent_names --max=3
+    start flood "$DATAGRAM" flood --clients=20 --for=500 --sizes=10 127.0.0.1 "$(port_of relay)"
+    finished flood
+    [ "$(how_often 'local-connect-failed -')" -ge 17 ]
+    # Twenty a second, and seconds may be long here.
+    [ "$(wc -l <log)" -le 400 ]
+}
+
 @test "what comes while the name is looked up reaches the target then, each once and in order" {
     with_silent_names
     start late "$DATAGRAM" ask --window=10 --sizes=9,0,99 --rounds=3 --in-order 127.0.0.1 \
