@@ -130,22 +130,28 @@ static uint64_t first_size(const struct udp *udp, const struct flow *flow)
 
 // The descriptor that a session uses in place of FD, which is closed: not one of those that are
 // kept for the process. Returns -1 where no other session can give up its own.
-static int settle(struct udp *udp, int fd)
+static int settle(struct udp *udp, struct flow *flow, int fd)
 {
-    while (fd >= 0 && (uint32_t)fd >= udp->fd_limit) {
-        uint32_t oldest = sessions_oldest(&udp->sessions, FLOW_OPEN);
-        int lower = -1;
+    uint32_t oldest = sessions_oldest(&udp->sessions, FLOW_OPEN);
+    int lower;
 
-        if (oldest != SESSIONS_NONE) {
-            evict(udp, oldest);
-            lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        }
-        close(fd);
-        fd = lower;
+    if ((uint32_t)fd < udp->fd_limit)
+        return fd;
+    lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if ((uint32_t)lower >= udp->fd_limit && !flow->retried && oldest != SESSIONS_NONE) {
+        if (lower >= 0)
+            close(lower);
+        flow->retried = true;
+        evict(udp, oldest);
+        lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     }
-    if (fd < 0)
-        errno = EMFILE;
-    return fd;
+    close(fd);
+    if ((uint32_t)lower < udp->fd_limit)
+        return lower;
+    if (lower >= 0)
+        close(lower);
+    errno = EMFILE;
+    return -1;
 }
 
 // Makes FD, connected to the target, the session's. Returns 0, or -1 with errno; FD is closed then.
@@ -156,7 +162,7 @@ static int begin(struct udp *udp, uint32_t number, int fd)
     struct udp_bytes bytes = flow->bytes;
     int error;
 
-    fd = settle(udp, fd);
+    fd = settle(udp, flow, fd);
     if (fd < 0)
         return -1;
     if (epoll_ctl(udp->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
@@ -207,8 +213,8 @@ static void start_dials(struct udp *udp)
 // Dials at once. Returns whether the session is open.
 static bool dial_now(struct udp *udp, uint32_t number)
 {
+    struct flow *flow = &udp->flows[number];
     struct dial_failure failure;
-    bool retried = false;
 
     for (;;) {
         int fd = udp->request->dial(udp->request->context, &failure);
@@ -217,9 +223,9 @@ static bool dial_now(struct udp *udp, uint32_t number)
             return true;
         if (fd >= 0)
             explain(&failure);
-        if (retried || !is_scarce(errno) || !evict_oldest(udp))
+        if (flow->retried || !is_scarce(errno) || !evict_oldest(udp))
             break;
-        retried = true;
+        flow->retried = true;
     }
     opening_fail(udp, number, failure.step, failure.reason);
     return false;

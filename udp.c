@@ -21,6 +21,7 @@
 #define EVENTS    64
 #define SPARE_FDS 16 // for what else the process does: its log, and looking names up
 #define NAP_MS    100
+#define GRACE_MS  200 // that a dial has over its time: it knows better what it has waited for
 // At the end, where the queue cannot be left to whoever comes next: as many batches are served,
 // should more come all the time. Then dials have so long, and after them answers.
 #define LAST_BATCHES    64
@@ -172,6 +173,10 @@ static void end_overdue(struct udp *udp)
     }
     while (is_over(&udp->sessions, FLOW_QUEUED, now - queue_ms(udp), &number))
         opening_fail(udp, number, DIAL_CONNECT, "too many clients wait for the target");
+    // Its thread goes on until the resolver gives up; nobody will want what it finds.
+    while (udp->request->dial_ms &&
+           is_over(&udp->sessions, FLOW_DIALLING, now - udp->request->dial_ms - GRACE_MS, &number))
+        opening_fail(udp, number, DIAL_LOOKUP, "the look-up of a name has taken too long");
     while (is_over(&udp->sessions, FLOW_RESTS, now - FLOW_REST_MS, &number))
         flow_forget(udp, number);
     while (is_over(&udp->refused, 0, now - timeout_ms, &number))
@@ -193,6 +198,8 @@ static int idle_ms(const struct udp *udp)
 
     take_sooner(&at, &udp->sessions, FLOW_OPEN, timeout_ms);
     take_sooner(&at, &udp->sessions, FLOW_QUEUED, queue_ms(udp));
+    if (udp->request->dial_ms)
+        take_sooner(&at, &udp->sessions, FLOW_DIALLING, udp->request->dial_ms + GRACE_MS);
     take_sooner(&at, &udp->sessions, FLOW_RESTS, FLOW_REST_MS);
     take_sooner(&at, &udp->refused, 0, timeout_ms);
     return at > udp->now ? (int)(at - udp->now) : 0;

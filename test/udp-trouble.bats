@@ -99,7 +99,7 @@ with_silent_names() {
     ask --from=127.0.0.1:7001 --sizes=0,1,508 --rounds=20
     [ "$(how_often opened)" = 1 ]
     wait_for logged_times 'local-connect-failed -' 40
-    grep -qE 'unable to look up target.test|too many clients wait' said
+    grep -qE 'the look-up of a name has taken too long|too many clients wait' said
     ask --from=127.0.0.1:7001
     [ "$(wc -l <log)" = 41 ]
 }
@@ -112,6 +112,27 @@ with_silent_names() {
     done
     [ "$(how_often opened)" = 1 ]
     [ "$(how_often 'local-connect-failed -')" = 6 ]
+}
+
+# threads_of PID
+threads_of() {
+    local threads=("/proc/$1/task"/*)
+
+    echo ${#threads[@]}
+}
+
+@test "a name server that is silent: no thread is left behind for each client, and no session ends" {
+    local i
+
+    with_silent_names --connect-timeout=1
+    for i in {1..3}; do
+        ask --clients=40 --replies=0
+        (($(threads_of "$(first)") <= 33))
+        wait_for logged_times 'local-connect-failed -' $((i * 40))
+    done
+    ask --from=127.0.0.1:7001
+    [ "$(how_often opened)" = 1 ]
+    [ "$(wc -l <log)" = 121 ]
 }
 
 @test "a client that made room before it was served rests: no line for each of its datagrams" {
