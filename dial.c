@@ -236,9 +236,9 @@ static bool can_bind(const union host_address *target)
     return bound;
 }
 
-// Whether connecting to TARGET ends at this host. The kernel binds only what is its own, unless
-// ip_nonlocal_bind is set: so the interfaces are asked as well, where that is possible.
-static bool is_local(const union host_address *target)
+// The kernel binds only what is its own, unless ip_nonlocal_bind is set: so the interfaces are
+// asked as well, where that is possible.
+bool dial_is_local(const union host_address *target)
 {
     struct ifaddrs *interfaces;
     bool found = false;
@@ -281,7 +281,7 @@ static bool is_listener(const struct dial_request *request, const struct addrinf
         return true;
     return (target.any.sa_family == AF_INET ? request->serves_all_ipv4
                                             : request->serves_all_ipv6) &&
-           is_local(&target);
+           dial_is_local(&target);
 }
 
 // TCP and UDP let a socket connect to itself when the kernel happens to give it the target's port

@@ -48,6 +48,9 @@ struct dial_failure {
 // socket(2), bind(2) or connect(2), ENOENT for a name not found, ETIMEDOUT, ELOOP, EINTR.
 int dial(const struct dial_request *request, struct dial_failure *failure);
 
+// Whether connecting to TARGET, IPv4 or IPv6, ends at this host.
+bool dial_is_local(const union host_address *target);
+
 // Looks NAME up as dial() does, for at most TIMEOUT_MS, 0 being for ever. Writes the addresses as
 // text with blanks between them and returns 0, or why not and returns -1.
 int dial_resolve(const char *name, long timeout_ms, char *text, size_t size);

@@ -231,6 +231,20 @@ static bool dial_now(struct udp *udp, uint32_t number)
     return false;
 }
 
+// Whether the client is the listener: its answers would come back as its datagrams, for ever. A
+// sender can say that it is.
+static bool is_listener(const struct udp *udp, uint32_t number)
+{
+    const union host_address *own = &udp->guard.own;
+    union host_address client;
+
+    datagrams_client(flow_key(udp, number), &client);
+    host_unmap(&client);
+    if (host_port(&client) != host_port(own))
+        return false;
+    return host_same(&client, own) || (udp->datagrams.wildcard && dial_is_local(&client));
+}
+
 // Opens a session for a client that has none. Returns whether there is one then, or will be.
 static bool open_session(struct udp *udp, uint32_t number)
 {
@@ -238,7 +252,7 @@ static bool open_session(struct udp *udp, uint32_t number)
 
     if (flow->refusals >= FLOW_REST_AFTER && udp->now - flow->refused_ms < FLOW_REST_MS)
         return false;
-    if (!admit(udp, number)) {
+    if (is_listener(udp, number) || !admit(udp, number)) {
         flow_forget(udp, number);
         return false;
     }

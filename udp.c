@@ -388,8 +388,7 @@ static int init(struct udp *udp, const union host_address *local)
         udp->headers[i].msg_hdr.msg_iovlen = 1;
     }
     datagrams_init(&udp->datagrams, 0, local);
-    if (request->keep_queue)
-        guard_init(&udp->guard, 0, local);
+    guard_init(&udp->guard, 0, local);
     udp->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (udp->epoll < 0 || watch(udp, 0, EPOLLIN | EPOLLRDHUP, TAG_LISTENER) < 0)
         return -1;
