@@ -16,12 +16,13 @@
 #include "flow.h"
 #include "opening.h"
 
-#define RESTING   1024 // entries beside those of sessions
-#define LATELY_MS 2000
-#define EVENTS    64
-#define SPARE_FDS 16 // for what else the process does: its log, and looking names up
-#define NAP_MS    100
-#define GRACE_MS  200 // that a dial has over its time: it knows better what it has waited for
+#define RESTING     1024 // entries beside those of sessions
+#define LATELY_MS   2000
+#define EVENTS      64
+#define SHARE_LEAST (DATAGRAMS_BATCH / 8)
+#define SPARE_FDS   16 // for what else the process does: its log, and looking names up
+#define NAP_MS      100
+#define GRACE_MS    200 // that a dial has over its time: it knows better what it has waited for
 // At the end, where the queue cannot be left to whoever comes next: as many batches are served,
 // should more come all the time. Then dials have so long, and after them answers.
 #define LAST_BATCHES    64
@@ -69,13 +70,17 @@ static bool is_shared(const struct udp *udp)
 
 // How many datagrams of a batch are passed on for one session. Where clients send more than can be
 // passed on, the kernel drops from all alike; so who sends most loses what is over that, before
-// it costs more than having been received, and the queue gets short again for the others.
+// it costs more than having been received, and the queue gets short again for the others. Only what
+// the kernel drops now says so: a long queue may be a burst that came while we did not run.
 static void adapt_share(struct udp *udp, unsigned count)
 {
-    if (count == DATAGRAMS_BATCH && datagrams_are_too_many(&udp->datagrams) && is_shared(udp))
-        udp->share -= udp->share / 8 + (udp->share > 1 && udp->share < 8);
+    bool lost = count == DATAGRAMS_BATCH && datagrams_were_lost(&udp->datagrams);
+
+    if (lost && udp->is_full && is_shared(udp))
+        udp->share -= (udp->share - SHARE_LEAST + 7) / 8;
     else if (udp->share < DATAGRAMS_BATCH)
         udp->share++;
+    udp->is_full = count == DATAGRAMS_BATCH;
 }
 
 static bool is_mark(const struct udp *udp, unsigned i, const struct sessions_key *key)

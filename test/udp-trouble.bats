@@ -190,6 +190,30 @@ threads_of() {
     reaches --from=127.0.0.2 --sizes=0,1,508,8192,65507
 }
 
+# dropped PORT: what the kernel had no room for.
+dropped() {
+    awk -v port="$(printf ':%04X' "$1")" '$2 ~ port "$" { print $NF }' /proc/net/udp
+}
+
+@test "a burst that the kernel has room for arrives whole, though another client is there" {
+    local most count
+
+    most=$(cat /proc/sys/net/core/rmem_max)
+    count=$(((most < 4194304 ? most : 4194304) * 2 / 2304 * 3 / 4)) # of the buffer, with 2304 each
+    relay
+    say --from=127.0.0.1:7002 other
+    say --from=127.0.0.1:7001 one
+    kill -STOP "$(first)"
+    ask --from=127.0.0.1:7001 --replies=0 --rounds="$count" --window="$count" --sizes=1400
+    [ "$(dropped "$(port_of relay)")" = 0 ] || skip "the socket has less room: $(dropped "$(port_of relay)")"
+    kill -CONT "$(first)"
+    wait_for has_got $((count + 2))
+}
+
+has_got() {
+    [ "$(output_of target | wc -l)" = "$1" ]
+}
+
 @test "a target that sends without an end to one client does not keep others from theirs" {
     local port
 
