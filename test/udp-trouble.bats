@@ -126,7 +126,7 @@ threads_of() {
 
     with_silent_names --connect-timeout=1
     for i in {1..3}; do
-        ask --clients=40 --replies=0
+        ask --clients=40 --replies=0 --from="127.0.0.$((i + 1))" # no port that rests
         (($(threads_of "$(first)") <= 33))
         wait_for logged_times 'local-connect-failed -' $((i * 40))
     done
@@ -199,7 +199,7 @@ dropped() {
     local most count
 
     most=$(cat /proc/sys/net/core/rmem_max)
-    count=$(((most < 4194304 ? most : 4194304) * 2 / 2304 * 3 / 4)) # of the buffer, with 2304 each
+    count=$(((most < 4194304 ? most : 4194304) * 6 / (2304 * 4))) # of the buffer, with 2304 each
     relay
     say --from=127.0.0.1:7002 other
     say --from=127.0.0.1:7001 one
