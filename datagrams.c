@@ -6,10 +6,8 @@
 
 #define RECEIVE_BYTES (4 << 20) // of the listener's buffer, where that much is allowed
 
-#define MUCH 4 // that part of the buffer is
-
 // linux/sock_diag.h, which not every libc finds.
-enum { MEMORY_USED = 0, MEMORY_MOST = 1, MEMORY_LOST = 8, MEMORY_WORDS = 9 };
+enum { MEMORY_LOST = 8, MEMORY_WORDS = 9 };
 
 static void init_row(struct datagrams_row *row)
 {
@@ -80,7 +78,7 @@ int datagrams_receive(struct datagrams *datagrams)
     return got;
 }
 
-bool datagrams_are_too_many(struct datagrams *datagrams)
+bool datagrams_were_lost(struct datagrams *datagrams)
 {
     uint32_t memory[MEMORY_WORDS] = {0}, lost = datagrams->lost;
     socklen_t size = sizeof memory;
@@ -89,7 +87,7 @@ bool datagrams_are_too_many(struct datagrams *datagrams)
     if (getsockopt(datagrams->fd, SOL_SOCKET, SO_MEMINFO, memory, &size) < 0)
         return false;
     datagrams->lost = memory[MEMORY_LOST];
-    return lost != datagrams->lost || memory[MEMORY_USED] > memory[MEMORY_MOST] / MUCH;
+    return lost != datagrams->lost;
 }
 
 static void map_ipv4(uint8_t address[16], const struct in_addr *in)

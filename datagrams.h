@@ -51,8 +51,8 @@ void datagrams_init(struct datagrams *datagrams, int fd, const union host_addres
 // Takes what has come from clients. Returns how many datagrams that are, or -1 with errno.
 int datagrams_receive(struct datagrams *datagrams);
 
-// Whether clients send more than is taken: much waits, or was lost since the last look.
-bool datagrams_are_too_many(struct datagrams *datagrams);
+// Whether the kernel has dropped what clients sent since the last look.
+bool datagrams_were_lost(struct datagrams *datagrams);
 
 // Who sent datagram NUMBER of those, and where to.
 void datagrams_key(const struct datagrams *datagrams, unsigned number, struct sessions_key *key);

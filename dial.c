@@ -119,22 +119,57 @@ static int start_lookup(struct lookup *lookup)
     return error;
 }
 
-static int look_up(const struct dial_request *request, const char *host, int64_t deadline,
-                   struct addresses *found, struct dial_failure *failure)
+static int fail_look_up(struct dial_failure *failure, const char *host, const char *reason,
+                        int error)
 {
-    struct lookup *lookup = calloc(1, sizeof *lookup);
-    int reply[2], error = 0;
+    snprintf(failure->reason, sizeof failure->reason, "unable to look up %s: %s", host, reason);
+    errno = error;
+    return -1;
+}
 
-    if (!lookup || pipe2(reply, O_CLOEXEC) < 0) {
-        snprintf(failure->reason, sizeof failure->reason, "unable to look up %s: %s", host,
-                 strerror(errno));
-        free(lookup);
-        return -1;
-    }
-    lookup->reply = reply[1];
+static void fill_lookup(struct lookup *lookup, const struct dial_request *request, const char *host)
+{
     lookup->type = socket_type(request);
     snprintf(lookup->host, sizeof lookup->host, "%s", host);
     snprintf(lookup->port, sizeof lookup->port, "%u", request->port);
+}
+
+// Takes what a look-up has found.
+static int take_found(const struct lookup *lookup, const char *host, struct addresses *found,
+                      struct dial_failure *failure)
+{
+    if (lookup->error)
+        return fail_look_up(failure, host, gai_strerror(lookup->error), ENOENT);
+    found->list = lookup->list;
+    return 0;
+}
+
+static int look_up_here(const struct dial_request *request, const char *host,
+                        struct addresses *found, struct dial_failure *failure)
+{
+    struct lookup lookup = {.list = NULL};
+
+    fill_lookup(&lookup, request, host);
+    lookup.error = get_addresses(&lookup);
+    return take_found(&lookup, host, found, failure);
+}
+
+static int look_up(const struct dial_request *request, const char *host, int64_t deadline,
+                   struct addresses *found, struct dial_failure *failure)
+{
+    struct lookup *lookup;
+    int reply[2], error = 0, status;
+
+    if (request->in_thread)
+        return look_up_here(request, host, found, failure);
+    lookup = calloc(1, sizeof *lookup);
+    if (!lookup || pipe2(reply, O_CLOEXEC) < 0) {
+        error = errno;
+        free(lookup);
+        return fail_look_up(failure, host, strerror(error), error);
+    }
+    lookup->reply = reply[1];
+    fill_lookup(lookup, request, host);
     error = start_lookup(lookup);
     if (error) {
         free(lookup);
@@ -145,21 +180,15 @@ static int look_up(const struct dial_request *request, const char *host, int64_t
     } else if (read(reply[0], &lookup, sizeof lookup) != sizeof lookup) {
         error = EIO;
     } else {
-        found->list = lookup->error ? NULL : lookup->list;
-        if (lookup->error)
-            snprintf(failure->reason, sizeof failure->reason, "unable to look up %s: %s", host,
-                     gai_strerror(lookup->error));
-        error = lookup->error ? ENOENT : 0;
-        free(lookup);
         close(reply[0]);
+        status = take_found(lookup, host, found, failure);
+        error = errno;
+        free(lookup);
         errno = error;
-        return error ? -1 : 0;
+        return status;
     }
     close(reply[0]);
-    snprintf(failure->reason, sizeof failure->reason, "unable to look up %s: %s", host,
-             strerror(error));
-    errno = error;
-    return -1;
+    return fail_look_up(failure, host, strerror(error), error);
 }
 
 static int find_addresses(const struct dial_request *request, const char *host, int64_t deadline,
@@ -207,9 +236,9 @@ static bool can_bind(const union host_address *target)
     return bound;
 }
 
-// Whether connecting to TARGET ends at this host. The kernel binds only what is its own, unless
-// ip_nonlocal_bind is set: so the interfaces are asked as well, where that is possible.
-static bool is_local(const union host_address *target)
+// The kernel binds only what is its own, unless ip_nonlocal_bind is set: so the interfaces are
+// asked as well, where that is possible.
+bool dial_is_local(const union host_address *target)
 {
     struct ifaddrs *interfaces;
     bool found = false;
@@ -252,7 +281,7 @@ static bool is_listener(const struct dial_request *request, const struct addrinf
         return true;
     return (target.any.sa_family == AF_INET ? request->serves_all_ipv4
                                             : request->serves_all_ipv6) &&
-           is_local(&target);
+           dial_is_local(&target);
 }
 
 // TCP and UDP let a socket connect to itself when the kernel happens to give it the target's port

@@ -18,9 +18,11 @@ struct dial_request {
     unsigned port;    // host byte order; ignored for HOST_UNIX
     bool datagram;    // UDP in place of TCP; not for HOST_UNIX. Only looking up can take time then,
                       // and that somebody is there is not known before a datagram has been answered
-    const char *src;  // the local address to connect from, or a name of it; NULL: the kernel's
-                      // choice. Target addresses of another family are passed over
-    long timeout_ms;  // for the look-up and all addresses together; 0: as long as the kernel tries
+    bool in_thread;  // the caller is a thread that may stay as long as the resolver takes: no other
+                     // looks names up, and the deadline does not end that
+    const char *src; // the local address to connect from, or a name of it; NULL: the kernel's
+                     // choice. Target addresses of another family are passed over
+    long timeout_ms; // for the look-up and all addresses together; 0: as long as the kernel tries
     // Where the client came in, if by the protocol of the target: a target that is this very
     // listener is refused with ELOOP. The listener may serve every IPv4, or every IPv6, address of
     // this host, or both. All zeros: nothing is refused so.
@@ -45,6 +47,9 @@ struct dial_failure {
 // connected socket, non-blocking and close-on-exec, or -1 with FAILURE set and errno: that of
 // socket(2), bind(2) or connect(2), ENOENT for a name not found, ETIMEDOUT, ELOOP, EINTR.
 int dial(const struct dial_request *request, struct dial_failure *failure);
+
+// Whether connecting to TARGET, IPv4 or IPv6, ends at this host.
+bool dial_is_local(const union host_address *target);
 
 // Looks NAME up as dial() does, for at most TIMEOUT_MS, 0 being for ever. Writes the addresses as
 // text with blanks between them and returns 0, or why not and returns -1.

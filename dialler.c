@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define STACK_BYTES (256 << 10)
+#define STACK_BYTES (1 << 20) // names are looked up on it, by whatever nsswitch.conf(5) says
 
 int dialler_init(struct dialler *dialler, unsigned most,
                  int (*call)(void *context, struct dial_failure *failure), void *context)

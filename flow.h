@@ -46,6 +46,7 @@ struct udp {
     int64_t now, quiet_ms, told_ms;
     bool told, told_full;
     unsigned share; // of a batch, of one session
+    bool is_full;   // the last batch was
     struct sessions sessions;
     struct flow *flows; // by the number of the entry
     struct sessions refused;

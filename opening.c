@@ -8,7 +8,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define RECHECK_MS 1000 // so long a client that was refused is so again without a look
+#define RECHECK_MS 1000  // so long a client that was refused is so again without a look
+#define BUSY_MS    10000 // so long after it was used an open session is not idle
+
+void opening_fail(struct udp *udp, uint32_t number, enum dial_step step, const char *reason)
+{
+    flow_note_failure(udp, number, step, reason);
+    flow_rest(udp, number, FLOW_REST_AFTER);
+}
 
 static void evict(struct udp *udp, uint32_t number)
 {
@@ -21,28 +28,45 @@ static void evict(struct udp *udp, uint32_t number)
         break;
     case FLOW_DIALLING:
     case FLOW_QUEUED:
-        flow_note_failure(udp, number, DIAL_CONNECT, NULL);
-        break;
+        // Else it would be back with its next datagram, in place of another, with a line for each.
+        opening_fail(udp, number, DIAL_CONNECT, NULL);
+        return;
     default:
         break;
     }
     flow_forget(udp, number);
 }
 
-// Ends the session that has been idle for longest. Returns whether there was one.
+static int64_t used_ms(const struct udp *udp, uint32_t number)
+{
+    return number == SESSIONS_NONE ? INT64_MAX : udp->sessions.entries[number].used_ms;
+}
+
+// The session that is to go first: the one that has been idle for longest. One that waits for the
+// target goes before one that is open and was used a moment ago, or clients that cannot be served
+// would push out all that are.
+static uint32_t find_oldest(const struct udp *udp)
+{
+    uint32_t open = sessions_oldest(&udp->sessions, FLOW_OPEN);
+    uint32_t queued = sessions_oldest(&udp->sessions, FLOW_QUEUED);
+    uint32_t waiting = sessions_oldest(&udp->sessions, FLOW_DIALLING);
+    int64_t open_ms = used_ms(udp, open);
+
+    if (used_ms(udp, queued) < used_ms(udp, waiting))
+        waiting = queued;
+    if (waiting == SESSIONS_NONE)
+        return open;
+    return open_ms < used_ms(udp, waiting) && udp->now - open_ms >= BUSY_MS ? open : waiting;
+}
+
+// Ends that session. Returns whether there was one.
 static bool evict_oldest(struct udp *udp)
 {
-    static const unsigned order[] = {FLOW_OPEN, FLOW_QUEUED, FLOW_DIALLING};
+    uint32_t oldest = find_oldest(udp);
 
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        uint32_t oldest = sessions_oldest(&udp->sessions, order[i]);
-
-        if (oldest == SESSIONS_NONE)
-            continue;
+    if (oldest != SESSIONS_NONE)
         evict(udp, oldest);
-        return true;
-    }
-    return false;
+    return oldest != SESSIONS_NONE;
 }
 
 static void make_room(struct udp *udp, uint32_t number)
@@ -94,22 +118,28 @@ static bool is_scarce(int error)
 
 // The descriptor that a session uses in place of FD, which is closed: not one of those that are
 // kept for the process. Returns -1 where no other session can give up its own.
-static int settle(struct udp *udp, int fd)
+static int settle(struct udp *udp, struct flow *flow, int fd)
 {
-    while (fd >= 0 && (uint32_t)fd >= udp->fd_limit) {
-        uint32_t oldest = sessions_oldest(&udp->sessions, FLOW_OPEN);
-        int lower = -1;
+    uint32_t oldest = sessions_oldest(&udp->sessions, FLOW_OPEN);
+    int lower;
 
-        if (oldest != SESSIONS_NONE) {
-            evict(udp, oldest);
-            lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        }
-        close(fd);
-        fd = lower;
+    if ((uint32_t)fd < udp->fd_limit)
+        return fd;
+    lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if ((uint32_t)lower >= udp->fd_limit && !flow->retried && oldest != SESSIONS_NONE) {
+        if (lower >= 0)
+            close(lower);
+        flow->retried = true;
+        evict(udp, oldest);
+        lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     }
-    if (fd < 0)
-        errno = EMFILE;
-    return fd;
+    close(fd);
+    if ((uint32_t)lower < udp->fd_limit)
+        return lower;
+    if (lower >= 0)
+        close(lower);
+    errno = EMFILE;
+    return -1;
 }
 
 // Makes FD, connected to the target, the session's. Returns 0, or -1 with errno; FD is closed then.
@@ -120,7 +150,7 @@ static int begin(struct udp *udp, uint32_t number, int fd)
     struct udp_bytes bytes = flow->bytes;
     int error;
 
-    fd = settle(udp, fd);
+    fd = settle(udp, flow, fd);
     if (fd < 0)
         return -1;
     if (epoll_ctl(udp->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
@@ -149,12 +179,6 @@ static void explain(struct dial_failure *failure)
     errno = error;
 }
 
-void opening_fail(struct udp *udp, uint32_t number, enum dial_step step, const char *reason)
-{
-    flow_note_failure(udp, number, step, reason);
-    flow_rest(udp, number, FLOW_REST_AFTER);
-}
-
 // Gives those that wait for it to a thread, as many as may be.
 static void start_dials(struct udp *udp)
 {
@@ -177,8 +201,8 @@ static void start_dials(struct udp *udp)
 // Dials at once. Returns whether the session is open.
 static bool dial_now(struct udp *udp, uint32_t number)
 {
+    struct flow *flow = &udp->flows[number];
     struct dial_failure failure;
-    bool retried = false;
 
     for (;;) {
         int fd = udp->request->dial(udp->request->context, &failure);
@@ -187,12 +211,26 @@ static bool dial_now(struct udp *udp, uint32_t number)
             return true;
         if (fd >= 0)
             explain(&failure);
-        if (retried || !is_scarce(errno) || !evict_oldest(udp))
+        if (flow->retried || !is_scarce(errno) || !evict_oldest(udp))
             break;
-        retried = true;
+        flow->retried = true;
     }
     opening_fail(udp, number, failure.step, failure.reason);
     return false;
+}
+
+// Whether the client is the listener: its answers would come back as its datagrams, for ever. A
+// sender can say that it is.
+static bool is_listener(const struct udp *udp, uint32_t number)
+{
+    const union host_address *own = &udp->guard.own;
+    union host_address client;
+
+    datagrams_client(flow_key(udp, number), &client);
+    host_unmap(&client);
+    if (host_port(&client) != host_port(own))
+        return false;
+    return host_same(&client, own) || (udp->datagrams.wildcard && dial_is_local(&client));
 }
 
 // Opens a session for a client that has none. Returns whether there is one then, or will be.
@@ -202,7 +240,7 @@ static bool open_session(struct udp *udp, uint32_t number)
 
     if (flow->refusals >= FLOW_REST_AFTER && udp->now - flow->refused_ms < FLOW_REST_MS)
         return false;
-    if (!admit(udp, number)) {
+    if (is_listener(udp, number) || !admit(udp, number)) {
         flow_forget(udp, number);
         return false;
     }

@@ -562,7 +562,9 @@ static void prepare_datagrams(struct relay_datagrams *datagrams, const struct re
     relay->to_datagrams = rule->arguments.target_protocol != ARGUMENTS_TCP;
     meet_listener(relay);
     describe_target(relay, &datagrams->target);
-    datagrams->target.stop = &never; // in a thread: the signals are for the first one
+    // In a thread, but where there is nothing to wait for: the signals are for the first one.
+    datagrams->target.stop = &never;
+    datagrams->target.in_thread = true;
 }
 
 FRAME static int serve_datagrams(const struct relay_rule *rule)

@@ -16,14 +16,17 @@
 #include "flow.h"
 #include "opening.h"
 
-#define RESTING   1024 // entries beside those of sessions
-#define LATELY_MS 2000
-#define EVENTS    64
-#define SPARE_FDS 16 // for what else the process does: its log, and looking names up
-#define NAP_MS    100
+#define RESTING     1024 // entries beside those of sessions
+#define LATELY_MS   2000
+#define EVENTS      64
+#define SHARE_LEAST (DATAGRAMS_BATCH / 8)
+#define SPARE_FDS   16 // for what else the process does: its log, and looking names up
+#define NAP_MS      100
+#define GRACE_MS    200 // that a dial has over its time: it knows better what it has waited for
 // At the end, where the queue cannot be left to whoever comes next: as many batches are served,
-// should more come all the time, and then answers have so long.
+// should more come all the time. Then dials have so long, and after them answers.
 #define LAST_BATCHES    64
+#define LAST_DIALS_MS   1000
 #define LAST_ANSWERS_MS 100
 
 #define TAG_LISTENER UINT64_MAX
@@ -67,13 +70,17 @@ static bool is_shared(const struct udp *udp)
 
 // How many datagrams of a batch are passed on for one session. Where clients send more than can be
 // passed on, the kernel drops from all alike; so who sends most loses what is over that, before
-// it costs more than having been received, and the queue gets short again for the others.
+// it costs more than having been received, and the queue gets short again for the others. Only what
+// the kernel drops now says so: a long queue may be a burst that came while we did not run.
 static void adapt_share(struct udp *udp, unsigned count)
 {
-    if (count == DATAGRAMS_BATCH && datagrams_are_too_many(&udp->datagrams) && is_shared(udp))
-        udp->share -= udp->share / 8 + (udp->share > 1 && udp->share < 8);
+    bool lost = count == DATAGRAMS_BATCH && datagrams_were_lost(&udp->datagrams);
+
+    if (lost && udp->is_full && is_shared(udp))
+        udp->share -= (udp->share - SHARE_LEAST + 7) / 8;
     else if (udp->share < DATAGRAMS_BATCH)
         udp->share++;
+    udp->is_full = count == DATAGRAMS_BATCH;
 }
 
 static bool is_mark(const struct udp *udp, unsigned i, const struct sessions_key *key)
@@ -171,6 +178,10 @@ static void end_overdue(struct udp *udp)
     }
     while (is_over(&udp->sessions, FLOW_QUEUED, now - queue_ms(udp), &number))
         opening_fail(udp, number, DIAL_CONNECT, "too many clients wait for the target");
+    // Its thread goes on until the resolver gives up; nobody will want what it finds.
+    while (udp->request->dial_ms &&
+           is_over(&udp->sessions, FLOW_DIALLING, now - udp->request->dial_ms - GRACE_MS, &number))
+        opening_fail(udp, number, DIAL_LOOKUP, "the look-up of a name has taken too long");
     while (is_over(&udp->sessions, FLOW_RESTS, now - FLOW_REST_MS, &number))
         flow_forget(udp, number);
     while (is_over(&udp->refused, 0, now - timeout_ms, &number))
@@ -192,6 +203,8 @@ static int idle_ms(const struct udp *udp)
 
     take_sooner(&at, &udp->sessions, FLOW_OPEN, timeout_ms);
     take_sooner(&at, &udp->sessions, FLOW_QUEUED, queue_ms(udp));
+    if (udp->request->dial_ms)
+        take_sooner(&at, &udp->sessions, FLOW_DIALLING, udp->request->dial_ms + GRACE_MS);
     take_sooner(&at, &udp->sessions, FLOW_RESTS, FLOW_REST_MS);
     take_sooner(&at, &udp->refused, 0, timeout_ms);
     return at > udp->now ? (int)(at - udp->now) : 0;
@@ -243,24 +256,36 @@ static bool expects_answers(const struct udp *udp)
            udp->sessions.entries[newest].used_ms + LAST_ANSWERS_MS > udp->now;
 }
 
-// What is queued is the next one's; where it would be lost with us, it is served. Then answers that
-// are on their way have their time.
-static void finish(struct udp *udp)
+// Whether there are sessions whose target is not reached yet: what they hold is with us alone.
+static bool expects_targets(const struct udp *udp)
+{
+    return udp->sessions.length[FLOW_DIALLING] + udp->sessions.length[FLOW_QUEUED] > 0;
+}
+
+// Serves all but the listener while something is EXPECTED, for at most MS.
+static void wait_for(struct udp *udp, bool (*expected)(const struct udp *), int64_t ms)
 {
     struct epoll_event events[EVENTS];
-    int64_t until_ms;
+    int64_t until_ms = clock_ms() + ms;
     int count;
 
-    for (int i = 0; i < LAST_BATCHES && !may_end(udp); i++)
-        if (serve_listener(udp, EPOLLIN) < 0)
-            break;
-    epoll_ctl(udp->epoll, EPOLL_CTL_DEL, 0, NULL);
-    until_ms = clock_ms() + LAST_ANSWERS_MS;
-    while (expects_answers(udp) && (udp->now = clock_ms()) < until_ms) {
+    while ((udp->now = clock_ms()) < until_ms && expected(udp)) {
         count = epoll_wait(udp->epoll, events, EVENTS, (int)(until_ms - udp->now));
         if (count > 0)
             serve_events(udp, events, count);
     }
+}
+
+// What is queued is the next one's; where it would be lost with us, it is served. Then targets that
+// are being dialled and answers that are on their way have their time.
+static void finish(struct udp *udp)
+{
+    for (int i = 0; i < LAST_BATCHES && !may_end(udp); i++)
+        if (serve_listener(udp, EPOLLIN) < 0)
+            break;
+    epoll_ctl(udp->epoll, EPOLL_CTL_DEL, 0, NULL);
+    wait_for(udp, expects_targets, LAST_DIALS_MS);
+    wait_for(udp, expects_answers, LAST_ANSWERS_MS);
 }
 
 // Returns 0 at the end, or -1 with errno.
@@ -368,8 +393,7 @@ static int init(struct udp *udp, const union host_address *local)
         udp->headers[i].msg_hdr.msg_iovlen = 1;
     }
     datagrams_init(&udp->datagrams, 0, local);
-    if (request->keep_queue)
-        guard_init(&udp->guard, 0, local);
+    guard_init(&udp->guard, 0, local);
     udp->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (udp->epoll < 0 || watch(udp, 0, EPOLLIN | EPOLLRDHUP, TAG_LISTENER) < 0)
         return -1;

@@ -36,7 +36,8 @@ struct udp_request {
     unsigned per_source; // of one address; 0: no limit
     long timeout_ms;     // of a session in which nothing moves; how long a refusal is remembered
     long linger_ms;      // the end after so long without a session or a refusal
-    long dial_ms;        // that a client may wait for its turn to be dialled for; 0: as timeout_ms
+    long dial_ms;        // that a client may wait for its turn to be dialled for, and then for the
+                         // dial; 0: as timeout_ms, and as long as it takes
     bool stream;         // dial() gives stream sockets
     bool dial_waits;     // dial() may take its time, and is called in threads
     bool keep_queue;     // whoever started us empties the socket at our end, as xinetd does

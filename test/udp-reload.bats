@@ -241,6 +241,34 @@ up() {
     grep -qF -- --linger=9 "/proc/$(relays "${PORTS[0]}")/cmdline"
 }
 
+# ends_well TO COUNT: a relay that is told to end while so many datagrams are queued, and has no
+# session whose answers it would wait for, still gets them through.
+ends_well() {
+    TO=$1 relay --keep-queue --timeout=1 --linger=30
+    ask
+    wait_for has_ended
+    kill -STOP "$(first)"
+    start client "$DATAGRAM" ask --rounds="$2" --window="$2" --sizes=100 \
+        127.0.0.1 "$(port_of relay)"
+    wait_for has_queued "$(port_of relay)"
+    kill -TERM "$(first)"
+    kill -CONT "$(first)"
+    finished client
+    [ "$(cat client.out)" = "$2 sent, $2 got, 0 again" ]
+}
+
+@test "SIGTERM: what has been taken off the queue reaches a target that is a name" {
+    ends_well "localhost $(port_of target)" 10
+}
+
+@test "SIGTERM: what has been taken off the queue reaches a TCP target" {
+    ends_well "127.0.0.1 $(port_of stream)/tcp" 1
+}
+
+has_ended() {
+    grep -q done-remote-closed log
+}
+
 # --- --run
 
 @test "run: UDP rules come, change and go; TCP and UDP on one port are two" {

@@ -99,9 +99,49 @@ with_silent_names() {
     ask --from=127.0.0.1:7001 --sizes=0,1,508 --rounds=20
     [ "$(how_often opened)" = 1 ]
     wait_for logged_times 'local-connect-failed -' 40
-    grep -qE 'unable to look up target.test|too many clients wait' said
+    grep -qE 'the look-up of a name has taken too long|too many clients wait' said
     ask --from=127.0.0.1:7001
     [ "$(wc -l <log)" = 41 ]
+}
+
+@test "a name server that is silent: who cannot be served does not push out who is" {
+    with_silent_names --max=5 --connect-timeout=9
+    for i in {1..10}; do
+        ask --replies=0 --from="127.0.0.1:$((7100 + i))"
+        ask --from=127.0.0.1:7001
+    done
+    [ "$(how_often opened)" = 1 ]
+    [ "$(how_often 'local-connect-failed -')" = 6 ]
+}
+
+# threads_of PID
+threads_of() {
+    local threads=("/proc/$1/task"/*)
+
+    echo ${#threads[@]}
+}
+
+@test "a name server that is silent: no thread is left behind for each client, and no session ends" {
+    local i
+
+    with_silent_names --connect-timeout=1
+    for i in {1..3}; do
+        ask --clients=40 --replies=0 --from="127.0.0.$((i + 1))" # no port that rests
+        (($(threads_of "$(first)") <= 33))
+        wait_for logged_times 'local-connect-failed -' $((i * 40))
+    done
+    ask --from=127.0.0.1:7001
+    [ "$(how_often opened)" = 1 ]
+    [ "$(wc -l <log)" = 121 ]
+}
+
+@test "a client that made room before it was served rests: no line for each of its datagrams" {
+    with_silent_names --max=3
+    start flood "$DATAGRAM" flood --clients=20 --for=500 --sizes=10 127.0.0.1 "$(port_of relay)"
+    finished flood
+    [ "$(how_often 'local-connect-failed -')" -ge 17 ]
+    # Twenty a second, and seconds may be long here.
+    [ "$(wc -l <log)" -le 400 ]
 }
 
 @test "what comes while the name is looked up reaches the target then, each once and in order" {
@@ -118,7 +158,7 @@ with_silent_names() {
     [ "$(records | tail -n 1)" = '127.0.0.1 9 0 opened' ]
 }
 
-@test "SIGTERM while names are looked up: at once, with a line each" {
+@test "SIGTERM while names are looked up: soon, with a line each" {
     with_silent_names
     ask --clients=3 --replies=0
     wait_for test -e dns.asked
@@ -166,6 +206,30 @@ floods() {
     wait_for datagram_socket "$1"
 }
 
+# dropped PORT: what the kernel had no room for.
+dropped() {
+    awk -v port="$(printf ':%04X' "$1")" '$2 ~ port "$" { print $NF }' /proc/net/udp
+}
+
+@test "a burst that the kernel has room for arrives whole, though another client is there" {
+    local most count
+
+    most=$(cat /proc/sys/net/core/rmem_max)
+    count=$(((most < 4194304 ? most : 4194304) * 6 / (2304 * 4))) # of the buffer, with 2304 each
+    relay
+    say --from=127.0.0.1:7002 other
+    say --from=127.0.0.1:7001 one
+    kill -STOP "$(first)"
+    ask --from=127.0.0.1:7001 --replies=0 --rounds="$count" --window="$count" --sizes=1400
+    [ "$(dropped "$(port_of relay)")" = 0 ] || skip "the socket has less room: $(dropped "$(port_of relay)")"
+    kill -CONT "$(first)"
+    wait_for has_got $((count + 2))
+}
+
+has_got() {
+    [ "$(output_of target | wc -l)" = "$1" ]
+}
+
 @test "a target that sends without an end to one client does not keep others from theirs" {
     local port
 
@@ -198,11 +262,13 @@ raw_datagrams() {
     relay
     raw_datagrams "$(port_of relay)"
     ask --clients=5 --sizes=0,1,508
+    (($(output_of target | wc -l) <= 24)) # those of the relay's own port would go round for ever
     [ ! -s relay.status ]
     stop relay
     ON=0.0.0.0 relay
     raw_datagrams "$(port_of relay)"
     AT=127.0.0.1 ask --clients=5 --sizes=0,1,508
+    (($(output_of target | wc -l) <= 48))
 }
 
 @test "junk of any size is passed on as it is" {
