@@ -31,6 +31,7 @@
 
 #define UDP_TIMEOUT_S 72 // as rinetd
 #define UDP_MAX       5000
+#define TELL_MS       1000
 
 #define WRAP_PROGRAM       "rinetd-wrap"
 #define WRAP_ARGUMENTS_MAX 512
@@ -206,12 +207,25 @@ static void catch_signals(sigset_t *mask)
     }
 }
 
+// Clients of a datagram socket are many in one process, and may be made up: of a list that refuses
+// them all is told once a second.
+static bool may_tell_again(void)
+{
+    static int64_t told_ms;
+    int64_t now = clock_ms();
+
+    if (told_ms && now - told_ms < TELL_MS)
+        return false;
+    told_ms = now;
+    return true;
+}
+
 static int look_up(const char *path, const struct acl_client *client)
 {
     const char *reason;
     int found = list_look_up(path, client, &reason);
 
-    if (found < 0)
+    if (found < 0 && may_tell_again())
         report("unable to use the access list %s: %s; refusing %s", path, reason, client->text);
     return found;
 }
