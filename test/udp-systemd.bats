@@ -44,6 +44,10 @@ no_relay() {
     [ "$(how_often opened)" = 101 ]
     [ "$(relays | wc -l)" = 1 ]
     [ "$(inside systemctl is-system-running)" = running ]
+    # Only a fast machine would reach the limit, and have its socket closed for good.
+    [ "$(inside systemctl show -P TriggerLimitIntervalUSec "$SOCKET")" = 0 ]
+    # Nothing is to outlive the process that has all sessions.
+    [ "$(inside systemctl show -P KillMode "$SERVICE")" = control-group ]
 }
 
 @test "systemd: IPv6, and wildcards of both families beside each other" {
