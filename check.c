@@ -394,8 +394,8 @@ static void set_beside(struct check_index *table)
         if (is_dual(rule))
             rule->v6only =
                 before && same_port(before, rule) && before->listener.any.sa_family == AF_INET;
-        rule->beside = rule->udp && host_is_wildcard(&rule->listener) &&
-                       (to > from + 1 || rule->v6only);
+        rule->beside =
+            rule->udp && host_is_wildcard(&rule->listener) && (to > from + 1 || rule->v6only);
     }
 }
 

@@ -23,8 +23,8 @@ struct check_settings {
 size_t check_rules(struct conf *conf, const struct check_settings *settings,
                    struct emit_rule *rules);
 
-// Reports that WILDCARD, a rule of UDP for all addresses, cannot be converted because MISSING is not,
-// a rule of its port and family for one address, and marks it `broken`.
+// Reports that WILDCARD, a rule of UDP for all addresses, cannot be converted because MISSING is
+// not, a rule of its port and family for one address, and marks it `broken`.
 void check_leave_out_wildcard(struct conf *conf, const struct emit_rule *wildcard,
                               const struct emit_rule *missing);
 
