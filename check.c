@@ -16,6 +16,8 @@ struct check_index {
     struct conf *conf; // NULL where nothing is to be said
     struct emit_rule **sorted;
     size_t count;
+    const struct emit_rule *lost; // rules whose address is not known
+    size_t lost_count;
     struct ifaddrs *interfaces;
     bool no_lookups;   // names of listeners are errors
     int64_t lookup_ms; // spent on them
@@ -175,12 +177,12 @@ static void leave_out_before(struct conf *conf, const struct conf_rule *rule)
 // far as it needs no look-up. It keeps its listener from a later rule that might let everybody in.
 static bool hold_listener(const struct conf_rule *rule, struct emit_rule *out)
 {
-    if (!rule->bind.text || rule->bind_port.number == 0 ||
+    out->listener_port = rule->bind_port.number;
+    if (!rule->bind.text || out->listener_port == 0 ||
         host_address(concrete_text(rule->bind.text, AF_INET), 0, &out->listener) == 0 ||
         out->listener.any.sa_family == AF_UNIX)
         return false;
     host_unmap(&out->listener);
-    out->listener_port = rule->bind_port.number;
     emit_name(out);
     return true;
 }
@@ -266,11 +268,23 @@ static void report_collision(struct check_index *table, const struct emit_rule *
                     second->rule->bind.text, second->listener_port, file, place->line);
     else
         conf_report(table->conf, CONF_ERROR, &second->rule->place,
-                    "the listener %s port %u cannot be %s beside that of the rule in %s, line "
+                    "the listener %s port %u cannot be opened beside that of the rule in %s, line "
                     "%u: one of the two is for all addresses",
-                    second->rule->bind.text, second->listener_port,
-                    second->udp ? "relied upon" : "opened", file, place->line);
+                    second->rule->bind.text, second->listener_port, file, place->line);
     break_rule(table, second);
+}
+
+void check_leave_out_wildcard(struct conf *conf, const struct emit_rule *wildcard,
+                              const struct emit_rule *missing)
+{
+    const struct conf_place *place = &missing->rule->place;
+
+    conf_report(conf, CONF_ERROR, &wildcard->rule->place,
+                "the listener %s port %u is left out as the rule in %s, line %u, is: it would get "
+                "that one's datagrams",
+                wildcard->rule->bind.text, wildcard->listener_port,
+                conf_quote(conf, place->file, strlen(place->file)), place->line);
+    conf->rules[wildcard->rule - conf->rules].broken = true;
 }
 
 static void drop_broken(struct check_index *table)
@@ -303,9 +317,21 @@ static bool same_port(const struct emit_rule *x, const struct emit_rule *y)
     return x->udp == y->udp && x->listener_port == y->listener_port;
 }
 
+// Where the listeners of one protocol, port and family end, of which the first is at FROM.
+static size_t group_end(const struct check_index *table, size_t from)
+{
+    const struct emit_rule *rule = table->sorted[from];
+    size_t to;
+
+    for (to = from + 1; to < table->count; to++)
+        if (!same_port(table->sorted[to], rule) ||
+            table->sorted[to]->listener.any.sa_family != rule->listener.any.sa_family)
+            break;
+    return to;
+}
+
 // The listeners of one port and family, from FROM to before TO, of which the first is a wildcard.
-// As for rinetd, the one that comes first in the file has the port. Of datagram sockets the kernel
-// would open both, but who gets a datagram would hang on whether the other one is there.
+// As for rinetd, the one that comes first in the file has the port.
 static void check_wildcard(struct check_index *table, size_t from, size_t to)
 {
     struct emit_rule *wildcard = table->sorted[from], *first = wildcard;
@@ -321,6 +347,70 @@ static void check_wildcard(struct check_index *table, size_t from, size_t to)
         report_collision(table, wildcard, table->sorted[i]);
 }
 
+// A rule on the port of WILDCARD that is left out: among those with a listener, from FROM to before
+// TO, or those of which only the port is known. NULL: there is none.
+static const struct emit_rule *find_missing(const struct check_index *table, size_t from, size_t to,
+                                            const struct emit_rule *wildcard)
+{
+    for (size_t i = from; i < to; i++)
+        if (table->sorted[i]->rule->broken)
+            return table->sorted[i];
+    for (size_t i = 0; i < table->lost_count; i++)
+        if (same_port(&table->lost[i], wildcard))
+            return &table->lost[i];
+    return NULL;
+}
+
+// Datagram sockets of one port stand beside each other, and the kernel gives each datagram to the
+// one that is for its address. Without that one it would be the wildcard's, whose access lines may
+// let in more.
+static void check_datagram_wildcards(struct check_index *table)
+{
+    size_t to;
+
+    for (size_t from = 0; from < table->count; from = to) {
+        const struct emit_rule *wildcard = table->sorted[from], *missing;
+
+        to = group_end(table, from);
+        if (!wildcard->udp || !host_is_wildcard(&wildcard->listener) || wildcard->rule->broken)
+            continue;
+        missing = find_missing(table, from + 1, to, wildcard);
+        if (missing)
+            check_leave_out_wildcard(table->conf, wildcard, missing);
+    }
+}
+
+// The left-out ones of RULES count: their clients are for nobody else.
+static void set_beside(struct check_index *table)
+{
+    size_t to;
+
+    for (size_t from = 0; from < table->count; from = to) {
+        struct emit_rule *rule = table->sorted[from];
+        // AF_INET is below AF_INET6, so an IPv4 listener of the port stands right before a ::.
+        const struct emit_rule *before = from > 0 ? table->sorted[from - 1] : NULL;
+
+        to = group_end(table, from);
+        if (is_dual(rule))
+            rule->v6only =
+                before && same_port(before, rule) && before->listener.any.sa_family == AF_INET;
+        rule->beside =
+            rule->udp && host_is_wildcard(&rule->listener) && (to > from + 1 || rule->v6only);
+    }
+}
+
+// Whether the rule for all addresses of IPv4 on its port is there as well. The :: is in SORTED at
+// AT, and what is for IPv4 stands before it, the wildcard first.
+static bool has_any4(const struct check_index *table, size_t at)
+{
+    size_t first = at;
+
+    while (first > 0 && same_port(table->sorted[first - 1], table->sorted[at]))
+        first--;
+    return first < at && table->sorted[first]->listener.any.sa_family == AF_INET &&
+           host_is_wildcard(&table->sorted[first]->listener);
+}
+
 // Finds listeners that the kernel would not open beside each other. A :: is no trouble for IPv4
 // listeners: it is then made to serve IPv6 only.
 static void check_collisions(struct check_index *table)
@@ -331,19 +421,12 @@ static void check_collisions(struct check_index *table)
     for (size_t from = 0; from < table->count; from = to) {
         const struct emit_rule *rule = table->sorted[from];
 
-        for (to = from + 1; to < table->count; to++)
-            if (!same_port(table->sorted[to], rule) ||
-                table->sorted[to]->listener.any.sa_family != rule->listener.any.sa_family)
-                break;
-        if (host_is_wildcard(&rule->listener))
+        to = group_end(table, from);
+        if (!rule->udp && host_is_wildcard(&rule->listener))
             check_wildcard(table, from, to);
     }
-    // AF_INET is below AF_INET6, so an IPv4 listener of the port stands right before a ::. One that
-    // is left out counts: its clients are not for the ::.
-    for (size_t i = 1; i < table->count; i++)
-        if (is_dual(table->sorted[i]))
-            table->sorted[i]->v6only = same_port(table->sorted[i - 1], table->sorted[i]) &&
-                                       table->sorted[i - 1]->listener.any.sa_family == AF_INET;
+    check_datagram_wildcards(table);
+    set_beside(table);
     drop_broken(table);
 }
 
@@ -425,9 +508,21 @@ struct emit_rule *check_reached(const struct check_index *index, const union hos
     return found && covers(found, &concrete, true) ? found : NULL;
 }
 
+// Whether the relay of RULE takes ADDRESS, on the target's port, for its own listener: it knows no
+// other one, and another rule of UDP may be the one that is reached there.
+static bool is_own(const struct check_index *index, const struct emit_rule *rule,
+                   const union host_address *address)
+{
+    union host_address concrete = *address;
+
+    host_make_concrete(&concrete);
+    return rule->udp && rule->rule->target_port.udp && rule->target_port == rule->listener_port &&
+           covers(rule, &concrete, is_local(index->interfaces, &concrete));
+}
+
 // The rule whose listener the target of RULE is, as an address of FAMILY where it can be both, or
 // NULL.
-static struct emit_rule *reached_by(const struct check_index *index, const struct emit_rule *rule,
+static struct emit_rule *reached_by(const struct check_index *index, struct emit_rule *rule,
                                     int family)
 {
     union host_address address;
@@ -435,11 +530,13 @@ static struct emit_rule *reached_by(const struct check_index *index, const struc
     if (host_address(concrete_text(rule->rule->target.text, family), 0, &address) == 0 ||
         address.any.sa_family == AF_UNIX)
         return NULL;
+    if (is_own(index, rule, &address))
+        return rule;
     return check_reached(index, &address, rule->target_port, rule->rule->target_port.udp);
 }
 
 // The same, where it is localhost by FAMILY rather than by the other: the relay tries both.
-static struct emit_rule *next_of(const struct check_index *table, const struct emit_rule *rule,
+static struct emit_rule *next_of(const struct check_index *table, struct emit_rule *rule,
                                  int family)
 {
     struct emit_rule *next = reached_by(table, rule, family);
@@ -498,6 +595,7 @@ static void check_circles(struct check_index *table, const struct emit_rule *rul
             at = (size_t)(next[at] - rules);
         } while (at != end);
     }
+    check_datagram_wildcards(table);
     drop_broken(table);
 done:
     free(seen);
@@ -517,16 +615,23 @@ size_t check_rules(struct conf *conf, const struct check_settings *settings,
         conf->no_memory = true;
         return 0;
     }
+    table.lost = rules + conf->rule_count;
     for (size_t i = 0; i < conf->rule_count; i++) {
-        if (convert(&table, &conf->rules[i], settings->wrap_name, &rules[count]))
+        if (convert(&table, &conf->rules[i], settings->wrap_name, &rules[count])) {
             table.sorted[table.count++] = &rules[count++];
-        else
-            conf->rules[i].broken = true;
+            continue;
+        }
+        conf->rules[i].broken = true;
+        // At the end of RULES, where there is room for as many.
+        rules[conf->rule_count - ++table.lost_count] = rules[count];
+        table.lost--;
     }
     qsort(table.sorted, table.count, sizeof *table.sorted, compare_entries);
     check_collisions(&table);
     check_circles(&table, rules, count, AF_INET);
     check_circles(&table, rules, count, AF_INET6);
+    for (size_t i = 0; i < table.count; i++)
+        table.sorted[i]->any4 = table.sorted[i]->v6only && has_any4(&table, i);
     for (size_t i = 0; i < count; i++) {
         if (conf->global_broken)
             conf->rules[rules[i].rule - conf->rules].broken = true;

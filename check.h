@@ -23,6 +23,11 @@ struct check_settings {
 size_t check_rules(struct conf *conf, const struct check_settings *settings,
                    struct emit_rule *rules);
 
+// Reports that WILDCARD, a rule of UDP for all addresses, cannot be converted because MISSING is
+// not, a rule of its port and family for one address, and marks it `broken`.
+void check_leave_out_wildcard(struct conf *conf, const struct emit_rule *wildcard,
+                              const struct emit_rule *missing);
+
 // The rules by their listeners. check_index_free() ends it; NULL: memory ran out.
 struct check_index *check_index(struct emit_rule *rules, size_t count);
 void check_index_free(struct check_index *index);

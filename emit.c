@@ -528,10 +528,12 @@ static int check_values(const struct emit_settings *settings, const struct emit_
                           "inetd has no limit that \"%s\" could become; -m wait has, and so have "
                           "xinetd and systemd",
                           options_table[i].name);
-    if (settings->format == EMIT_INETD && rule->udp && rule->v6only)
+    // A socket of IPv4 goes before one of both families, so that for 0.0.0.0 leaves :: nothing.
+    if (settings->format == EMIT_INETD && rule->udp && rule->v6only && !rule->any4)
         return refuse(error, EMIT_BAD_RULE, -1,
                       "inetd cannot keep the datagrams of IPv4 clients from ::, as the rule for "
-                      "IPv4 on this port wants it; xinetd and systemd can");
+                      "one IPv4 address on this port wants it; one for 0.0.0.0 beside it can, and "
+                      "so can xinetd and systemd");
     return check_words(settings, rule, error);
 }
 

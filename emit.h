@@ -56,6 +56,8 @@ struct emit_rule {
     unsigned listener_port, target_port;
     bool udp;              // what listens takes datagrams
     bool v6only;           // the wildcard :: is not to take IPv4 clients
+    bool beside;           // a wildcard of UDP, and other rules of its port take clients from it
+    bool any4;             // v6only, and the rule for 0.0.0.0 on its port is converted, too
     const char *wrap_name; // the daemon name for TCP wrappers, or NULL
     char name[EMIT_NAME_MAX];
     const char *compiled[ACL_LISTS]; // the file that has the patterns; NULL: the command line

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
+
 // A conversion on its way.
 struct work {
     struct conf *conf;
@@ -161,29 +163,76 @@ static void note(struct work *work, const struct emit_rule *rule)
                     "connection");
 }
 
-// Converts the rules, and drops those that the target refuses.
+// Whether, and how late, RULE has to wait for the others of its port.
+static int rank(const struct emit_rule *rule)
+{
+    if (!rule->beside)
+        return 0;
+    return rule->listener.any.sa_family == AF_INET ? 1 : 2;
+}
+#define RANKS 3
+
+// RULE was left out. Wildcards of UDP would get its datagrams.
+static void keep_from_wildcards(struct work *work, struct emit_rule *rules, size_t count,
+                                const struct emit_rule *rule)
+{
+    int family = rule->listener.any.sa_family;
+
+    for (size_t i = 0; rule->udp && i < count; i++) {
+        struct emit_rule *other = &rules[i];
+
+        if (other == rule || !other->beside || other->listener_port != rule->listener_port)
+            continue;
+        if (family == AF_INET && host_is_wildcard(&rule->listener))
+            other->any4 = false;
+        if (other->listener.any.sa_family == family && !other->rule->broken)
+            check_leave_out_wildcard(work->conf, other, rule);
+    }
+}
+
+// Converts RULE. Returns whether it is converted.
+static bool emit_rule(struct work *work, struct emit_rule *rule)
+{
+    int result;
+
+    if (rule->rule->broken)
+        return false;
+    result = emit_somehow(work, rule);
+    if (result < 0 && report_refusal(work, rule)) {
+        result = emit(work, rule);
+        if (result < 0)
+            report_refusal(work, rule);
+    }
+    if (result < 0)
+        return false;
+    keep(work, rule);
+    note(work, rule);
+    return true;
+}
+
+// Converts the rules, and drops those that the target refuses. What a wildcard of UDP hangs on is
+// known before it.
 static void emit_all(struct work *work, struct emit_rule *rules, size_t *count)
 {
+    bool *emitted = calloc(*count + 1, sizeof *emitted);
     size_t kept = 0;
 
-    for (size_t i = 0; i < *count; i++) {
-        struct emit_rule *rule = &rules[i];
-        int result;
+    work->conf->no_memory |= !emitted;
+    for (size_t i = 0; emitted && i < *count * RANKS; i++) {
+        struct emit_rule *rule = &rules[i % *count];
 
-        result = emit_somehow(work, rule);
-        if (result < 0 && report_refusal(work, rule)) {
-            result = emit(work, rule);
-            if (result < 0)
-                report_refusal(work, rule);
-        }
-        if (result == 0) {
-            keep(work, rule);
-            note(work, rule);
-            rules[kept++] = *rule;
-        } else if (work->error.kind == EMIT_BAD_TEMPLATE) {
+        if (rank(rule) != (int)(i / *count))
+            continue;
+        emitted[i % *count] = emit_rule(work, rule);
+        if (work->error.kind == EMIT_BAD_TEMPLATE)
             break;
-        }
+        if (!emitted[i % *count])
+            keep_from_wildcards(work, rules, *count, rule);
     }
+    for (size_t i = 0; emitted && i < *count; i++)
+        if (emitted[i])
+            rules[kept++] = rules[i];
+    free(emitted);
     *count = kept;
 }
 

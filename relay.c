@@ -107,7 +107,7 @@ FRAME static int print_text(const struct options *options)
     return EXIT_USAGE;
 }
 
-// What standard input is. Reports what this version does not serve.
+// What standard input is. Reports what cannot be served.
 static enum input input_kind(void)
 {
     int type = 0, listening = 0;

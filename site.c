@@ -309,7 +309,8 @@ static void check_defaults(struct conf *conf)
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
             if (has_default(source.bytes, source.size, lists[i].name))
                 conf_report(conf, CONF_WARNING, NULL,
-                            "the defaults of " XINETD_CONF_PATH " have %s, which no service with "
+                            "the defaults of " XINETD_CONF_PATH
+                            " have %s, which no TCP service with "
                             "\"wait = yes\" can take back: xinetd %s; move it into the services "
                             "that need it, or use --mode=nowait",
                             lists[i].name, lists[i].effect);
@@ -560,10 +561,12 @@ static void check_names(struct conf *conf, const struct site *site)
 void site_check(struct conf *conf, const struct site *site)
 {
     const struct emit_settings *settings = site->settings;
-    bool relay_runs, wraps = false;
+    bool relay_runs, wraps = false, streams = false;
 
-    for (size_t i = 0; i < site->count; i++)
+    for (size_t i = 0; i < site->count; i++) {
         wraps |= site->rules[i].wrap_name != NULL;
+        streams |= !site->rules[i].udp;
+    }
     check_user(conf, site);
     relay_runs = check_program(conf, site, settings->relay);
     if (wraps)
@@ -573,7 +576,7 @@ void site_check(struct conf *conf, const struct site *site)
                     "%zu services are many for xinetd: it needs a hard limit of open files "
                     "(ulimit -Hn) above %zu, and leaves out the rest without",
                     site->count, site->count + 16);
-    if (settings->format == EMIT_XINETD && settings->wait && !site->running)
+    if (settings->format == EMIT_XINETD && settings->wait && streams && !site->running)
         check_defaults(conf);
     if (relay_runs)
         check_names(conf, site);

@@ -886,6 +886,30 @@ mend() {
     [[ ${stderr_lines[1]} == "conf:2:14: warning: "*'"own.test" port 8002 come back'*circle* ]]
 }
 
+@test "a name that stands for the rule's own listener, in its protocol alone" {
+    stub_resolver
+    conf '127.0.0.1 8001/tcp own.test 8001/udp' '127.0.0.1 8002/udp own.test 8002/udp' \
+        '127.0.0.1 8003/udp own.test 8003/tcp'
+    run_gen 0 -c conf --relay="$T/relay"
+    [ "${#stderr_lines[@]}" = 1 ]
+    [[ ${stderr_lines[0]} == "conf:2:20: warning: "*'"own.test" port 8002 come back'*circle* ]]
+}
+
+@test "a rule of UDP that has no room in a line takes the wildcards of its port with it" {
+    local i allowed=()
+
+    for i in {1..3000}; do
+        allowed+=("allow 203.0.$((i / 250)).$((i % 250))")
+    done
+    conf '0.0.0.0 8001/udp 203.0.113.1 80/udp' ':: 8001/udp 203.0.113.1 80/udp' \
+        '0.0.0.0 8002/udp 203.0.113.1 80/udp' \
+        '127.0.0.1 8001/udp 203.0.113.1 80/udp' "${allowed[@]}"
+    run_gen 1 -c conf -f inetd
+    [[ $output == *'0.0.0.0:8002 '* && $output != *8001* ]]
+    [[ $stderr == *"conf:1:1: error: the listener 0.0.0.0 port 8001 is left out as the rule in"*"line 4, is"* ]]
+    [[ $stderr == *"conf:2:1: error: inetd cannot keep"* ]]
+}
+
 @test "names that stand for each other's listeners, and one that leads into the circle" {
     stub_resolver
     conf '127.0.0.1 8001 own.test 8002' '127.0.0.1 8002 127.0.0.1 8003' \

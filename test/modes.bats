@@ -107,6 +107,13 @@ greeted() {
         'service x' '{' 'only_from = 127.0.0.1' 'no_access = 1' '}' | own_etc xinetd.conf
     run_gen -m wait
     [ "$stderr" = "" ]
+    # Of UDP, whose services take them back
+    printf '%s\n' defaults $'{\n\tonly_from = 10.0.0.1\n}' | own_etc xinetd.conf
+    cp plain streams.conf
+    echo '127.0.0.1 8001/udp 127.0.0.1 80/udp' >plain
+    run_gen -m wait
+    [ "$stderr" = "" ]
+    cp streams.conf plain
     own_etc xinetd.conf </dev/null
     run_gen -m wait
     [ "$stderr" = "" ]

@@ -54,6 +54,31 @@ INETD_FLAGS=(-i -R 0)
     [ "$(peers_of target)" = 15 ]
 }
 
+@test "inetd: a wildcard and an address on one port, in either order, each with its own clients" {
+    local port
+
+    require_ipv6
+    answer one 127.0.0.1 0
+    answer six ::1 0
+    on_inetd "${PORTS[1]}" "0.0.0.0 $PORT/udp $TO" \
+        "127.0.0.1 $PORT/udp 127.0.0.1 $(port_of one)/udp" 'deny 127.0.0.3' \
+        ":: $PORT/udp ::1 $(port_of six)/udp" \
+        ":: ${PORTS[1]}/udp ::1 $(port_of six)/udp" \
+        "127.0.0.1 ${PORTS[1]}/udp 127.0.0.1 $(port_of one)/udp" 'deny 127.0.0.3' \
+        "0.0.0.0 ${PORTS[1]}/udp $TO"
+    for port in "${PORTS[@]}"; do
+        echo "$port" >relay.port
+        wait_for datagram_socket "$port"
+        AT=127.0.0.1 ask --clients=5 --sizes=0,1,508
+        AT=127.0.0.1 ask --from=127.0.0.3 --replies=0
+        AT=127.0.0.5 ask --from=127.0.0.3
+        AT=127.0.0.5 ask --clients=2 --sizes=0,1,508
+        AT=::1 ask --clients=4
+        AT=127.0.0.1 ask --from=127.0.0.3 --replies=0
+    done
+    [ "$(peers_of target) $(peers_of one) $(peers_of six)" = '6 10 8' ]
+}
+
 @test "inetd: an idle relay ends, and the next datagram starts another" {
     on_inetd "$PORT" "127.0.0.1 $PORT/udp $TO [timeout=1,linger=1]"
     for _ in 1 2; do

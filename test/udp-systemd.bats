@@ -44,6 +44,10 @@ no_relay() {
     [ "$(how_often opened)" = 101 ]
     [ "$(relays | wc -l)" = 1 ]
     [ "$(inside systemctl is-system-running)" = running ]
+    # Only a fast machine would reach the limit, and have its socket closed for good.
+    [ "$(inside systemctl show -P TriggerLimitIntervalUSec "$SOCKET")" = 0 ]
+    # Nothing is to outlive the process that has all sessions.
+    [ "$(inside systemctl show -P KillMode "$SERVICE")" = control-group ]
 }
 
 @test "systemd: IPv6, and wildcards of both families beside each other" {
@@ -63,6 +67,35 @@ no_relay() {
     echo "${PORTS[1]}" >relay.port
     AT=::1 ask --clients=5 --sizes=0,1,508
     [ "$(peers_of target)" = 20 ]
+}
+
+@test "systemd: a wildcard and an address on one port, in either order, each with its own clients" {
+    local port
+
+    require_ipv6
+    answer one 127.0.0.1 0
+    answer six ::1 0
+    mapfile -t PORTS < <(free_ports 3)
+    rules "0.0.0.0 ${PORTS[0]}/udp $TO" \
+        "127.0.0.1 ${PORTS[0]}/udp 127.0.0.1 $(port_of one)/udp" 'deny 127.0.0.3' \
+        "127.0.0.1 ${PORTS[1]}/udp 127.0.0.1 $(port_of one)/udp" 'deny 127.0.0.3' \
+        "0.0.0.0 ${PORTS[1]}/udp $TO" \
+        ":: ${PORTS[2]}/udp $TO" "::1 ${PORTS[2]}/udp ::1 $(port_of six)/udp" \
+        "127.0.0.1 ${PORTS[2]}/udp 127.0.0.1 $(port_of one)/udp"
+    for port in "${PORTS[@]:0:2}"; do
+        echo "$port" >relay.port
+        AT=127.0.0.1 ask --clients=5 --sizes=0,1,508
+        AT=127.0.0.1 ask --from=127.0.0.3 --replies=0
+        AT=127.0.0.5 ask --from=127.0.0.3
+        AT=127.0.0.5 ask --clients=2 --sizes=0,1,508
+        AT=127.0.0.1 ask --from=127.0.0.3 --replies=0
+    done
+    [ "$(peers_of target) $(peers_of one)" = '6 10' ]
+    echo "${PORTS[2]}" >relay.port
+    AT=127.0.0.1 ask
+    AT=127.0.0.5 ask --replies=0
+    AT=::1 ask --clients=3
+    [ "$(peers_of target) $(peers_of one) $(peers_of six)" = '6 11 3' ]
 }
 
 @test "systemd: an idle relay ends, and the next datagram starts another" {

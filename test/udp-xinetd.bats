@@ -67,6 +67,35 @@ is_served() {
     [ "$(cut -f 3 log | sort | uniq -c | xargs)" = '25 0.0.0.0 5 ::' ]
 }
 
+@test "xinetd: a wildcard and an address on one port, in either order, each with its own clients" {
+    local port
+
+    require_ipv6
+    answer one 127.0.0.1 0
+    answer six ::1 0
+    rule_log "0.0.0.0 $PORT/udp $TO" "127.0.0.1 $PORT/udp 127.0.0.1 $(port_of one)/udp" \
+        'deny 127.0.0.3' \
+        "127.0.0.1 ${PORTS[1]}/udp 127.0.0.1 $(port_of one)/udp" 'deny 127.0.0.3' \
+        "0.0.0.0 ${PORTS[1]}/udp $TO" \
+        ":: ${PORTS[2]}/udp $TO" "::1 ${PORTS[2]}/udp ::1 $(port_of six)/udp" \
+        "127.0.0.1 ${PORTS[2]}/udp 127.0.0.1 $(port_of one)/udp"
+    for port in "${PORTS[@]:0:2}"; do
+        echo "$port" >relay.port
+        AT=127.0.0.1 ask --clients=5 --sizes=0,1,508
+        AT=127.0.0.1 ask --from=127.0.0.3 --replies=0
+        AT=127.0.0.5 ask --from=127.0.0.3
+        AT=127.0.0.5 ask --clients=2 --sizes=0,1,508
+        AT=127.0.0.1 ask --clients=5 --sizes=0,1,508
+        AT=127.0.0.1 ask --from=127.0.0.3 --replies=0
+    done
+    [ "$(peers_of target) $(peers_of one)" = '6 20' ]
+    echo "${PORTS[2]}" >relay.port
+    AT=127.0.0.1 ask
+    AT=127.0.0.5 ask --replies=0
+    AT=::1 ask --clients=3
+    [ "$(peers_of target) $(peers_of one) $(peers_of six)" = '6 21 3' ]
+}
+
 @test "xinetd: TCP and UDP on one port" {
     listen streams 127.0.0.1 "$(port_of target)" line 'send:hello\n' eof
     rule_log "127.0.0.1 $PORT 127.0.0.1 $(port_of target)" "127.0.0.1 $PORT/udp $TO"
