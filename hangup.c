@@ -100,6 +100,25 @@ static pid_t pid_in_file(const char *path)
     return pid > 0 && is_xinetd(pid) ? pid : 0;
 }
 
+// xinetd's children, and the sockets by which they are told apart.
+struct look {
+    struct children list;
+    struct children_sockets sockets;
+};
+
+static void look_begin(const struct hangup *hangup, struct look *look)
+{
+    memset(look, 0, sizeof *look);
+    children_find(hangup->pid, &look->list);
+    children_find_sockets(hangup->pid, &look->sockets);
+}
+
+static void look_end(struct look *look)
+{
+    free(look->list.pid);
+    children_sockets_free(&look->sockets);
+}
+
 // Finds the xinetd of the system. Returns its pid, 0 if there is none, -1 if there are several.
 static pid_t find_xinetd(void)
 {
@@ -152,7 +171,8 @@ enum fate { STAYS, RUNS_BY_OLD_RULES, LOSES_LISTENER, IS_KILLED };
 
 // What becomes of a child of xinetd that was told ARGUMENTS. One of another mode loses its
 // listener, too: xinetd opens it anew.
-static enum fate fate_of(const struct hangup *hangup, pid_t pid, const char *arguments)
+static enum fate fate_of(const struct hangup *hangup, const struct look *look, pid_t pid,
+                         const char *arguments)
 {
     const struct output_step *step = main_step(hangup->request->plan);
     const struct apply_rule *rule;
@@ -160,8 +180,8 @@ static enum fate fate_of(const struct hangup *hangup, pid_t pid, const char *arg
 
     if (!listener_in(arguments))
         return STAYS;
-    udp = children_take_datagrams(pid);
-    waits = udp || children_listen(pid);
+    udp = children_take_datagrams(pid, &look->sockets);
+    waits = udp || children_listen(pid, &look->sockets);
     rule = rule_of(hangup, arguments, udp);
     if (!rule || waits != rule->wait)
         return waits ? LOSES_LISTENER : IS_KILLED;
@@ -199,16 +219,17 @@ static void warn(const struct hangup *hangup, char *const *list, size_t count)
     }
 }
 
-// Sends the signal NUMBER, or 0, to those of LIST who meet the fate FIRST or one after it. TOLD, if
+// Sends the signal NUMBER, or 0, to those of LOOK who meet the fate FIRST or one after it. TOLD, if
 // that is not NULL, gets their arguments, by their index. Returns how many there are.
-static size_t signal_those(const struct hangup *hangup, const struct children *list,
-                           enum fate first, int number, char **told)
+static size_t signal_those(const struct hangup *hangup, const struct look *look, enum fate first,
+                           int number, char **told)
 {
+    const struct children *list = &look->list;
     size_t count = 0;
 
     for (size_t i = 0; i < list->count; i++) {
         char *arguments = children_arguments(list->pid[i]);
-        bool met = arguments && fate_of(hangup, list->pid[i], arguments) >= first;
+        bool met = arguments && fate_of(hangup, look, list->pid[i], arguments) >= first;
 
         count += met && kill(list->pid[i], number) == 0;
         if (met && told)
@@ -221,17 +242,17 @@ static size_t signal_those(const struct hangup *hangup, const struct children *l
 
 static void warn_of_connections(const struct hangup *hangup)
 {
-    struct children list = {0};
+    struct look look;
     char **told;
 
-    children_find(hangup->pid, &list);
-    told = calloc(list.count + 1, sizeof *told);
-    if (told && signal_those(hangup, &list, IS_KILLED, 0, told) > 0)
-        warn(hangup, told, list.count);
-    for (size_t i = 0; told && i < list.count; i++)
+    look_begin(hangup, &look);
+    told = calloc(look.list.count + 1, sizeof *told);
+    if (told && signal_those(hangup, &look, IS_KILLED, 0, told) > 0)
+        warn(hangup, told, look.list.count);
+    for (size_t i = 0; told && i < look.list.count; i++)
         free(told[i]);
     free(told);
-    free(list.pid);
+    look_end(&look);
 }
 
 // Gives those whose listener goes away the time to end well.
@@ -241,11 +262,11 @@ static void end_gone(const struct hangup *hangup)
     size_t count;
 
     do {
-        struct children list = {0};
+        struct look look;
 
-        children_find(hangup->pid, &list);
-        count = signal_those(hangup, &list, LOSES_LISTENER, SIGTERM, NULL);
-        free(list.pid);
+        look_begin(hangup, &look);
+        count = signal_those(hangup, &look, LOSES_LISTENER, SIGTERM, NULL);
+        look_end(&look);
         if (count > 0)
             wait_ms(LOOK_MS);
     } while (count > 0 && now_ms() < until_ms);
@@ -255,25 +276,26 @@ static void end_gone(const struct hangup *hangup)
 // in TOLD, which it replaces.
 static void signal_old(const struct hangup *hangup, int number, struct children *told)
 {
-    struct children list = {0};
+    struct look look;
 
-    children_find(hangup->pid, &list);
-    for (size_t i = 0; i < list.count; i++) {
-        char *arguments = children_arguments(list.pid[i]);
-        bool udp = children_take_datagrams(list.pid[i]);
-        bool old = arguments && fate_of(hangup, list.pid[i], arguments) == RUNS_BY_OLD_RULES &&
-                   kill(list.pid[i], number) == 0;
+    look_begin(hangup, &look);
+    for (size_t i = 0; i < look.list.count; i++) {
+        pid_t pid = look.list.pid[i];
+        char *arguments = children_arguments(pid);
+        bool old = arguments && fate_of(hangup, &look, pid, arguments) == RUNS_BY_OLD_RULES;
+        bool udp = old && children_take_datagrams(pid, &look.sockets);
 
         free(arguments);
-        if (!old)
-            list.pid[i] = 0;
-        else if (!children_have(told, list.pid[i]))
+        if (!old || kill(pid, number) < 0)
+            look.list.pid[i] = 0;
+        else if (!children_have(told, pid))
             apply_say(hangup->request, "%s process %d, which has old rules; its %s",
-                      hangup->request->only_tell ? "would end" : "ending", (int)list.pid[i],
+                      hangup->request->only_tell ? "would end" : "ending", (int)pid,
                       udp ? "sessions begin anew" : "connections go on");
     }
     free(told->pid);
-    *told = list;
+    *told = look.list;
+    children_sockets_free(&look.sockets);
 }
 
 // Ends those who would serve on as they were told, for long enough to find one just forked.
