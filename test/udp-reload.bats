@@ -189,7 +189,7 @@ hangup() {
 # up LINE...
 up() {
     require xinetd
-    mkdir d
+    mkdir -p d
     printf 'defaults\n{\n\tonly_from = 192.0.2.1\n\tno_access = 127.0.0.1\n}\nincludedir %s\n' \
         "$T/d" >xinetd.conf
     conf "$@"
@@ -239,6 +239,32 @@ up() {
     finished hangup
     serves "${PORTS[0]}"
     grep -qF -- --linger=9 "/proc/$(relays "${PORTS[0]}")/cmdline"
+}
+
+# keeps_socket LINE...: these rules take another socket for ::, and xinetd keeps the one it has.
+keeps_socket() {
+    printf '%s\n' "logfile $T/log" "$@" >rinetd.conf
+    run -3 "$GEN" -c rinetd.conf -o d -r "$RELAY" -u nobody --apply
+    [[ $output == *"xinetd keeps the socket of [::]:${PORTS[0]}$KEPT: restart xinetd"* ]]
+    [[ $output != *'has reloaded'* ]]
+}
+
+@test "xinetd: :: is to serve IPv4, or no more: it has to be restarted, and that is said" {
+    local any six to stream
+
+    require_ipv6
+    to="127.0.0.1 $(port_of target)/udp" stream="127.0.0.1 $(port_of stream)"
+    any="0.0.0.0 ${PORTS[0]}/udp $to"
+    six=":: ${PORTS[0]}/udp $to"
+    up "$six"
+    KEPT='/udp as it was, for IPv4 clients, too' keeps_socket "$six" "$any"
+    stop xinetd
+    start_xinetd xinetd.conf "$(services_in d/rinetd)"
+    hangup "$six" "$any"
+    KEPT='/udp as it was, for no IPv4 clients' keeps_socket "$six"
+    stop xinetd
+    up ":: ${PORTS[0]} $stream" "0.0.0.0 ${PORTS[0]} $stream"
+    KEPT=' as it was, for no IPv4 clients' keeps_socket ":: ${PORTS[0]} $stream"
 }
 
 # --- --run
