@@ -295,6 +295,29 @@ keeps_socket() {
     [ -z "$(relays "${PORTS[1]}")" ]
 }
 
+@test "run: TCP goes from a port with UDP: its relay alone is ended, and has its last line" {
+    local lines old
+
+    require xinetd
+    for lines in "$(udp "${PORTS[0]}")"$'\n'"$(tcp "${PORTS[0]}")" \
+        "$(tcp "${PORTS[0]}")"$'\n'"$(udp "${PORTS[0]}")"; do
+        : >log
+        conf "$lines"
+        start gen "$GEN" --run -c rinetd.conf -r "$RELAY" -u nobody
+        wait_for or_over gen grep -q listening: gen.err
+        serves "${PORTS[0]}"
+        old=$(relays "${PORTS[0]}")
+        open_client one "${PORTS[0]}" closed
+        conf "$(udp "${PORTS[0]}")"
+        reload 'reloaded: 1 rule: 0 new, 1 kept, 1 dropped'
+        finished one
+        serves "${PORTS[0]}"
+        [ "$(relays "${PORTS[0]}")" = "$old" ]
+        [ "$(grep -c "	$(port_of stream)	.*done-local-closed\$" log)" = 1 ]
+        stop gen
+    done
+}
+
 # reload TEXT: until it says so.
 reload() {
     kill -HUP "$(cat gen.pid)"
