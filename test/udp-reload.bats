@@ -183,7 +183,7 @@ has_restarted() {
 # hangup [LINE...]: --apply for the xinetd of the test.
 hangup() {
     [ $# = 0 ] || conf "$@"
-    "$GEN" -c rinetd.conf -o d -r "$RELAY" -u nobody --apply 2>said || { cat said && return 1; }
+    "$GEN" -c rinetd.conf -o d -r "$RELAY" -u nobody --apply 2>said || { local status=$? && cat said && return "$status"; }
 }
 
 # up LINE...
@@ -241,12 +241,12 @@ up() {
     grep -qF -- --linger=9 "/proc/$(relays "${PORTS[0]}")/cmdline"
 }
 
-# keeps_socket LINE...: these rules take another socket for ::, and xinetd keeps the one it has.
+# keeps_socket WHAT LINE...: these rules take another socket for ::, and xinetd keeps the one it has.
 keeps_socket() {
-    printf '%s\n' "logfile $T/log" "$@" >rinetd.conf
-    run -3 "$GEN" -c rinetd.conf -o d -r "$RELAY" -u nobody --apply
-    [[ $output == *"xinetd keeps the socket of [::]:${PORTS[0]}$KEPT: restart xinetd"* ]]
-    [[ $output != *'has reloaded'* ]]
+    printf '%s\n' "logfile $T/log" "${@:2}" >rinetd.conf
+    run -3 hangup
+    grep -qF "xinetd keeps the socket of [::]:${PORTS[0]}$1: restart xinetd" said
+    run ! grep -q 'has reloaded' said
 }
 
 @test "xinetd: :: is to serve IPv4, or no more: it has to be restarted, and that is said" {
@@ -257,14 +257,14 @@ keeps_socket() {
     any="0.0.0.0 ${PORTS[0]}/udp $to"
     six=":: ${PORTS[0]}/udp $to"
     up "$six"
-    KEPT='/udp as it was, for IPv4 clients, too' keeps_socket "$six" "$any"
+    keeps_socket '/udp as it was, for IPv4 clients, too' "$six" "$any"
     stop xinetd
     start_xinetd xinetd.conf "$(services_in d/rinetd)"
     hangup "$six" "$any"
-    KEPT='/udp as it was, for no IPv4 clients' keeps_socket "$six"
+    keeps_socket '/udp as it was, for no IPv4 clients' "$six"
     stop xinetd
     up ":: ${PORTS[0]} $stream" "0.0.0.0 ${PORTS[0]} $stream"
-    KEPT=' as it was, for no IPv4 clients' keeps_socket ":: ${PORTS[0]} $stream"
+    keeps_socket ' as it was, for no IPv4 clients' ":: ${PORTS[0]} $stream"
 }
 
 # --- --run
