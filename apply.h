@@ -18,7 +18,8 @@ struct apply_rule {
     union host_address address; // where it will listen, without the port
     unsigned port;
     bool udp;
-    bool wait; // a first process has the socket
+    bool wait;   // a first process has the socket
+    bool v6only; // the wildcard :: is not to take IPv4 clients
 };
 
 struct apply_request {

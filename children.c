@@ -231,31 +231,57 @@ bool children_run_by(pid_t pid, const char *arguments, const char *text, size_t 
     return good;
 }
 
-// Whether TABLE, of proc_net(5), has the socket INODE in the state WANTED.
-static bool is_in_state(const char *table, unsigned long inode, unsigned wanted)
+static bool has_inode(const struct children_inodes *list, unsigned long inode)
 {
-    for (const char *line = table ? strchr(table, '\n') : NULL; line; line = strchr(line, '\n')) {
-        unsigned long found;
-        unsigned state;
-
-        line++;
-        if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %*s %*s %lu", &state, &found) == 2 &&
-            state == wanted && found == inode)
+    for (size_t i = 0; i < list->count; i++)
+        if (list->inode[i] == inode)
             return true;
-    }
     return false;
 }
 
-// The tables that PID's network name space has of PROTOCOL, for IPv4 and IPv6; free() both.
-static void read_tables(pid_t pid, const char *protocol, char *tables[static 2])
+static void add_inode(struct children_inodes *list, unsigned long inode)
 {
-    char path[64];
-    size_t size;
+    unsigned long *grown = reallocarray(list->inode, list->count + 1, sizeof *grown);
 
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "/proc/%d/net/%s%s", (int)pid, protocol, i == 0 ? "" : "6");
-        tables[i] = read_whole(path, &size);
-    }
+    if (!grown)
+        return;
+    list->inode = grown;
+    grown[list->count++] = inode;
+}
+
+// Adds the sockets in the state WANTED that PID's network name space has by TABLE, of proc_net(5).
+static void add_in_state(pid_t pid, const char *table, unsigned wanted,
+                         struct children_inodes *list)
+{
+    char path[64], line[512];
+    unsigned long inode;
+    unsigned state;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/net/%s", (int)pid, table);
+    file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %*s %*s %lu", &state, &inode) == 2 &&
+            state == wanted)
+            add_inode(list, inode);
+    if (file)
+        fclose(file);
+}
+
+void children_find_sockets(pid_t pid, struct children_sockets *sockets)
+{
+    add_in_state(pid, "tcp", TCP_LISTEN, &sockets->listening);
+    add_in_state(pid, "tcp6", TCP_LISTEN, &sockets->listening);
+    // Without a peer: the kernel has no other word for it.
+    add_in_state(pid, "udp", TCP_CLOSE, &sockets->datagrams);
+    add_in_state(pid, "udp6", TCP_CLOSE, &sockets->datagrams);
+}
+
+void children_sockets_free(struct children_sockets *sockets)
+{
+    free(sockets->listening.inode);
+    free(sockets->datagrams.inode);
+    memset(sockets, 0, sizeof *sockets);
 }
 
 // Finds the socket that is descriptor NAME in the folder DIR. Returns whether it is one.
@@ -268,42 +294,29 @@ static bool find_inode(int dir, const char *name, unsigned long *inode)
     return sscanf(link, "socket:[%lu]", inode) == 1;
 }
 
-bool children_take_datagrams(pid_t pid)
+bool children_take_datagrams(pid_t pid, const struct children_sockets *sockets)
 {
     unsigned long inode;
-    bool takes = false;
-    char path[64], *tables[2];
+    char path[64];
 
     snprintf(path, sizeof path, "/proc/%d/fd/0", (int)pid);
-    if (!find_inode(AT_FDCWD, path, &inode))
-        return false;
-    read_tables(pid, "udp", tables);
-    // Without a peer: the kernel has no other word for it.
-    for (size_t i = 0; i < 2; i++)
-        takes |= is_in_state(tables[i], inode, TCP_CLOSE);
-    free(tables[0]);
-    free(tables[1]);
-    return takes;
+    return find_inode(AT_FDCWD, path, &inode) && has_inode(&sockets->datagrams, inode);
 }
 
-bool children_listen(pid_t pid)
+bool children_listen(pid_t pid, const struct children_sockets *sockets)
 {
     const struct dirent *entry;
-    char path[64], *tables[2];
     bool listens = false;
     unsigned long inode;
+    char path[64];
     DIR *dir;
 
-    read_tables(pid, "tcp", tables);
     snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
     dir = opendir(path);
     while (dir && !listens && (entry = readdir(dir)))
-        if (find_inode(dirfd(dir), entry->d_name, &inode))
-            listens = is_in_state(tables[0], inode, TCP_LISTEN) ||
-                      is_in_state(tables[1], inode, TCP_LISTEN);
+        listens =
+            find_inode(dirfd(dir), entry->d_name, &inode) && has_inode(&sockets->listening, inode);
     if (dir)
         closedir(dir);
-    free(tables[0]);
-    free(tables[1]);
     return listens;
 }

@@ -14,6 +14,18 @@ struct children {
     size_t count, room;
 };
 
+struct children_inodes {
+    unsigned long *inode;
+    size_t count;
+};
+
+// The sockets of a network name space that processes share: the tables that tell are long, and so
+// are read once for all children. Starts zeroed; children_sockets_free() ends it.
+struct children_sockets {
+    struct children_inodes listening; // for connections
+    struct children_inodes datagrams; // for those of all clients
+};
+
 // Fills LIST with the children of PARENT, those adopted as a subreaper included. Where memory is
 // short some are left out.
 void children_find(pid_t parent, struct children *list);
@@ -27,12 +39,18 @@ char *children_arguments(pid_t pid);
 // Whether ARGUMENTS has WORD, which has no blanks.
 bool children_are_told(const char *arguments, const char *word);
 
+// Adds to SOCKETS those of PID's network name space. To be called after children_find(): what a
+// process has got from its parent is then among them.
+void children_find_sockets(pid_t pid, struct children_sockets *sockets);
+
+void children_sockets_free(struct children_sockets *sockets);
+
 // Whether one of the process's sockets takes connections: the first process of a service in wait
 // mode, but no relay of a single connection.
-bool children_listen(pid_t pid);
+bool children_listen(pid_t pid, const struct children_sockets *sockets);
 
 // Whether the process serves all clients of a datagram socket, its descriptor 0.
-bool children_take_datagrams(pid_t pid);
+bool children_take_datagrams(pid_t pid, const struct children_sockets *sockets);
 
 // Whether process PID, told ARGUMENTS, runs by an entry of TEXT, as xinetd.conf(5) has them: one
 // with a line "server_args = ARGUMENTS", and with its user and its program.

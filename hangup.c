@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -100,6 +101,25 @@ static pid_t pid_in_file(const char *path)
     return pid > 0 && is_xinetd(pid) ? pid : 0;
 }
 
+// xinetd's children, and the sockets by which they are told apart.
+struct look {
+    struct children list;
+    struct children_sockets sockets;
+};
+
+static void look_begin(const struct hangup *hangup, struct look *look)
+{
+    memset(look, 0, sizeof *look);
+    children_find(hangup->pid, &look->list);
+    children_find_sockets(hangup->pid, &look->sockets);
+}
+
+static void look_end(struct look *look)
+{
+    free(look->list.pid);
+    children_sockets_free(&look->sockets);
+}
+
 // Finds the xinetd of the system. Returns its pid, 0 if there is none, -1 if there are several.
 static pid_t find_xinetd(void)
 {
@@ -152,7 +172,8 @@ enum fate { STAYS, RUNS_BY_OLD_RULES, LOSES_LISTENER, IS_KILLED };
 
 // What becomes of a child of xinetd that was told ARGUMENTS. One of another mode loses its
 // listener, too: xinetd opens it anew.
-static enum fate fate_of(const struct hangup *hangup, pid_t pid, const char *arguments)
+static enum fate fate_of(const struct hangup *hangup, const struct look *look, pid_t pid,
+                         const char *arguments)
 {
     const struct output_step *step = main_step(hangup->request->plan);
     const struct apply_rule *rule;
@@ -160,8 +181,8 @@ static enum fate fate_of(const struct hangup *hangup, pid_t pid, const char *arg
 
     if (!listener_in(arguments))
         return STAYS;
-    udp = children_take_datagrams(pid);
-    waits = udp || children_listen(pid);
+    udp = children_take_datagrams(pid, &look->sockets);
+    waits = udp || children_listen(pid, &look->sockets);
     rule = rule_of(hangup, arguments, udp);
     if (!rule || waits != rule->wait)
         return waits ? LOSES_LISTENER : IS_KILLED;
@@ -199,16 +220,17 @@ static void warn(const struct hangup *hangup, char *const *list, size_t count)
     }
 }
 
-// Sends the signal NUMBER, or 0, to those of LIST who meet the fate FIRST or one after it. TOLD, if
+// Sends the signal NUMBER, or 0, to those of LOOK who meet the fate FIRST or one after it. TOLD, if
 // that is not NULL, gets their arguments, by their index. Returns how many there are.
-static size_t signal_those(const struct hangup *hangup, const struct children *list,
-                           enum fate first, int number, char **told)
+static size_t signal_those(const struct hangup *hangup, const struct look *look, enum fate first,
+                           int number, char **told)
 {
+    const struct children *list = &look->list;
     size_t count = 0;
 
     for (size_t i = 0; i < list->count; i++) {
         char *arguments = children_arguments(list->pid[i]);
-        bool met = arguments && fate_of(hangup, list->pid[i], arguments) >= first;
+        bool met = arguments && fate_of(hangup, look, list->pid[i], arguments) >= first;
 
         count += met && kill(list->pid[i], number) == 0;
         if (met && told)
@@ -221,17 +243,17 @@ static size_t signal_those(const struct hangup *hangup, const struct children *l
 
 static void warn_of_connections(const struct hangup *hangup)
 {
-    struct children list = {0};
+    struct look look;
     char **told;
 
-    children_find(hangup->pid, &list);
-    told = calloc(list.count + 1, sizeof *told);
-    if (told && signal_those(hangup, &list, IS_KILLED, 0, told) > 0)
-        warn(hangup, told, list.count);
-    for (size_t i = 0; told && i < list.count; i++)
+    look_begin(hangup, &look);
+    told = calloc(look.list.count + 1, sizeof *told);
+    if (told && signal_those(hangup, &look, IS_KILLED, 0, told) > 0)
+        warn(hangup, told, look.list.count);
+    for (size_t i = 0; told && i < look.list.count; i++)
         free(told[i]);
     free(told);
-    free(list.pid);
+    look_end(&look);
 }
 
 // Gives those whose listener goes away the time to end well.
@@ -241,11 +263,11 @@ static void end_gone(const struct hangup *hangup)
     size_t count;
 
     do {
-        struct children list = {0};
+        struct look look;
 
-        children_find(hangup->pid, &list);
-        count = signal_those(hangup, &list, LOSES_LISTENER, SIGTERM, NULL);
-        free(list.pid);
+        look_begin(hangup, &look);
+        count = signal_those(hangup, &look, LOSES_LISTENER, SIGTERM, NULL);
+        look_end(&look);
         if (count > 0)
             wait_ms(LOOK_MS);
     } while (count > 0 && now_ms() < until_ms);
@@ -255,25 +277,26 @@ static void end_gone(const struct hangup *hangup)
 // in TOLD, which it replaces.
 static void signal_old(const struct hangup *hangup, int number, struct children *told)
 {
-    struct children list = {0};
+    struct look look;
 
-    children_find(hangup->pid, &list);
-    for (size_t i = 0; i < list.count; i++) {
-        char *arguments = children_arguments(list.pid[i]);
-        bool udp = children_take_datagrams(list.pid[i]);
-        bool old = arguments && fate_of(hangup, list.pid[i], arguments) == RUNS_BY_OLD_RULES &&
-                   kill(list.pid[i], number) == 0;
+    look_begin(hangup, &look);
+    for (size_t i = 0; i < look.list.count; i++) {
+        pid_t pid = look.list.pid[i];
+        char *arguments = children_arguments(pid);
+        bool old = arguments && fate_of(hangup, &look, pid, arguments) == RUNS_BY_OLD_RULES;
+        bool udp = old && children_take_datagrams(pid, &look.sockets);
 
         free(arguments);
-        if (!old)
-            list.pid[i] = 0;
-        else if (!children_have(told, list.pid[i]))
+        if (!old || kill(pid, number) < 0)
+            look.list.pid[i] = 0;
+        else if (!children_have(told, pid))
             apply_say(hangup->request, "%s process %d, which has old rules; its %s",
-                      hangup->request->only_tell ? "would end" : "ending", (int)list.pid[i],
+                      hangup->request->only_tell ? "would end" : "ending", (int)pid,
                       udp ? "sessions begin anew" : "connections go on");
     }
     free(told->pid);
-    *told = list;
+    *told = look.list;
+    children_sockets_free(&look.sockets);
 }
 
 // Ends those who would serve on as they were told, for long enough to find one just forked.
@@ -292,9 +315,12 @@ static void end_old(const struct hangup *hangup)
     free(told.pid);
 }
 
-// The numbers of xinetd's sockets.
+// xinetd's sockets: their numbers, and which of its descriptors they are.
 struct sockets {
-    unsigned long *inode;
+    struct socket {
+        unsigned long inode;
+        int fd;
+    } * socket;
     size_t count;
 };
 
@@ -309,27 +335,28 @@ static void find_sockets(const struct hangup *hangup, struct sockets *sockets)
     dir = opendir(path);
     while (dir && (entry = readdir(dir))) {
         ssize_t length = readlinkat(dirfd(dir), entry->d_name, link, sizeof link - 1);
-        unsigned long *grown;
+        struct socket *grown;
 
         link[length > 0 ? length : 0] = '\0';
         if (sscanf(link, "socket:[%lu]", &inode) != 1)
             continue;
-        grown = reallocarray(sockets->inode, sockets->count + 1, sizeof *grown);
+        grown = reallocarray(sockets->socket, sockets->count + 1, sizeof *grown);
         if (!grown)
             break;
-        sockets->inode = grown;
-        grown[sockets->count++] = inode;
+        sockets->socket = grown;
+        grown[sockets->count++] = (struct socket){.inode = inode, .fd = atoi(entry->d_name)};
     }
     if (dir)
         closedir(dir);
 }
 
-static bool has_socket(const struct sockets *sockets, unsigned long inode)
+// xinetd's descriptor of the socket INODE, or -1.
+static int fd_of(const struct sockets *sockets, unsigned long inode)
 {
     for (size_t i = 0; i < sockets->count; i++)
-        if (sockets->inode[i] == inode)
-            return true;
-    return false;
+        if (sockets->socket[i].inode == inode)
+            return sockets->socket[i].fd;
+    return -1;
 }
 
 // An address as proc_net(5) writes it.
@@ -344,11 +371,12 @@ static void format_address(const struct apply_rule *rule, char text[64])
         snprintf(text, 64, "%08X:%04X", rule->address.in.sin_addr.s_addr, rule->port);
 }
 
-// Whether one of SOCKETS listens where RULE should.
-static bool listens(const struct hangup *hangup, const struct sockets *sockets,
-                    const struct apply_rule *rule)
+// Which of xinetd's descriptors, all in SOCKETS, listens where RULE should; or -1.
+static int listening_fd(const struct hangup *hangup, const struct sockets *sockets,
+                        const struct apply_rule *rule)
 {
-    bool six = rule->address.any.sa_family == AF_INET6, found = false;
+    bool six = rule->address.any.sa_family == AF_INET6;
+    int fd = -1;
     char path[64], wanted[64], local[64], line[512];
     unsigned long inode;
     unsigned state;
@@ -358,14 +386,55 @@ static bool listens(const struct hangup *hangup, const struct sockets *sockets,
     snprintf(path, sizeof path, "/proc/%d/net/%s%s", (int)hangup->pid, rule->udp ? "udp" : "tcp",
              six ? "6" : "");
     file = fopen(path, "re");
-    while (file && !found && fgets(line, sizeof line, file))
-        found =
-            sscanf(line, "%*s %63s %*s %x %*s %*s %*s %*s %*s %lu", local, &state, &inode) == 3 &&
-            state == (rule->udp ? TCP_CLOSE : TCP_LISTEN) && strcmp(local, wanted) == 0 &&
-            has_socket(sockets, inode);
+    while (file && fd < 0 && fgets(line, sizeof line, file))
+        if (sscanf(line, "%*s %63s %*s %x %*s %*s %*s %*s %*s %lu", local, &state, &inode) == 3 &&
+            state == (rule->udp ? TCP_CLOSE : TCP_LISTEN) && strcmp(local, wanted) == 0)
+            fd = fd_of(sockets, inode);
     if (file)
         fclose(file);
-    return found;
+    return fd;
+}
+
+// Whether xinetd's descriptor FD is IPv6 alone though RULE is not to be, or the other way round;
+// false where the kernel does not let us ask.
+static bool is_other_family(const struct hangup *hangup, int fd, const struct apply_rule *rule)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, hangup->pid, 0);
+    int own = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0), v6only = 0;
+    socklen_t size = sizeof v6only;
+    bool other = own >= 0 && getsockopt(own, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &size) == 0 &&
+                 (v6only != 0) != rule->v6only;
+
+    if (own >= 0)
+        close(own);
+    if (pidfd >= 0)
+        close(pidfd);
+    return other;
+}
+
+// Names the rules for :: whose sockets xinetd keeps as they were, though they should or should not
+// take IPv4 clients from now on. Returns how many there are.
+static size_t count_kept(const struct hangup *hangup)
+{
+    struct sockets sockets = {.count = 0};
+    size_t kept = 0;
+
+    find_sockets(hangup, &sockets);
+    for (size_t i = 0; i < hangup->request->count; i++) {
+        const struct apply_rule *rule = &hangup->request->rules[i];
+        int fd = rule->address.any.sa_family == AF_INET6 && host_is_wildcard(&rule->address)
+                     ? listening_fd(hangup, &sockets, rule)
+                     : -1;
+
+        if (fd < 0 || !is_other_family(hangup, fd, rule))
+            continue;
+        kept++;
+        apply_say(hangup->request, "xinetd keeps the socket of %s%s as it was, %s: restart xinetd",
+                  rule->listener + strlen(OPTION), rule->udp ? "/udp" : "",
+                  rule->v6only ? "for IPv4 clients, too" : "for no IPv4 clients");
+    }
+    free(sockets.socket);
+    return kept;
 }
 
 // Counts the rules that xinetd does not listen for, and names them if TOLD.
@@ -376,7 +445,7 @@ static size_t count_closed(const struct hangup *hangup, bool told)
 
     find_sockets(hangup, &sockets);
     for (size_t i = 0; i < hangup->request->count; i++) {
-        if (listens(hangup, &sockets, &hangup->request->rules[i]))
+        if (listening_fd(hangup, &sockets, &hangup->request->rules[i]) >= 0)
             continue;
         closed++;
         if (told)
@@ -385,7 +454,7 @@ static size_t count_closed(const struct hangup *hangup, bool told)
                       hangup->request->rules[i].listener + strlen(OPTION),
                       hangup->request->rules[i].udp ? "/udp" : "");
     }
-    free(sockets.inode);
+    free(sockets.socket);
     return closed;
 }
 
@@ -425,6 +494,7 @@ static int reload(struct hangup *hangup)
 {
     const struct output_plan *plan = hangup->request->plan;
     int64_t until_ms;
+    size_t failed;
 
     watch(hangup);
     warn_of_connections(hangup);
@@ -441,7 +511,9 @@ static int reload(struct hangup *hangup)
     while (count_closed(hangup, false) > 0 && now_ms() < until_ms)
         wait_ms(LOOK_MS);
     end_old(hangup);
-    if (count_closed(hangup, true) > 0)
+    failed = count_closed(hangup, true);
+    failed += count_kept(hangup);
+    if (failed > 0)
         return -1;
     apply_say(hangup->request, "xinetd, process %d, has reloaded", (int)hangup->pid);
     return 0;
@@ -454,6 +526,7 @@ static int tell(const struct hangup *hangup)
     warn_of_connections(hangup);
     signal_old(hangup, 0, &old);
     free(old.pid);
+    count_kept(hangup);
     apply_say(hangup->request, "would reload xinetd, process %d", (int)hangup->pid);
     return 0;
 }

@@ -704,21 +704,22 @@ static void remove_pid_file(struct launcher *launcher, const char *path)
 }
 
 // Whether process PID, told ARGUMENTS, is a relay of SERVICE.
-static bool is_of(const struct launch_service *service, pid_t pid, const char *arguments)
+static bool is_of(const struct launch_service *service, pid_t pid, const char *arguments,
+                  const struct children_sockets *sockets)
 {
     return children_are_told(arguments, service->listener) &&
-           children_take_datagrams(pid) == service->udp;
+           children_take_datagrams(pid, sockets) == service->udp;
 }
 
 // Whether process PID was started with one of CONFIG's listeners that NEXT does not keep.
-static bool serves_gone(pid_t pid, const struct launch_config *config,
-                        const struct launch_config *next)
+static bool serves_gone(pid_t pid, const struct children_sockets *sockets,
+                        const struct launch_config *config, const struct launch_config *next)
 {
     char *arguments = children_arguments(pid);
     bool gone = false;
 
     for (size_t i = 0; arguments && i < config->count; i++) {
-        if (!is_of(&config->service[i], pid, arguments))
+        if (!is_of(&config->service[i], pid, arguments, sockets))
             continue;
         gone = !is_kept(next, &config->service[i]);
         break;
@@ -730,16 +731,20 @@ static bool serves_gone(pid_t pid, const struct launch_config *config,
 // Sends SIGTERM to the relays of rules whose sockets will be closed. Returns how many there are.
 static size_t end_gone(struct launcher *launcher)
 {
+    struct children_sockets sockets = {.listening = {0}};
     struct children list = {0};
     size_t count = 0;
 
-    if (launcher->pid)
+    if (launcher->pid) {
         children_find(launcher->pid, &list);
+        children_find_sockets(launcher->pid, &sockets);
+    }
     for (size_t i = 0; i < list.count; i++)
-        if (serves_gone(list.pid[i], launcher->config, launcher->next) &&
+        if (serves_gone(list.pid[i], &sockets, launcher->config, launcher->next) &&
             kill(list.pid[i], SIGTERM) == 0)
             count++;
     free(list.pid);
+    children_sockets_free(&sockets);
     return count;
 }
 
@@ -821,13 +826,14 @@ static void say_reloaded(struct launcher *launcher)
 
 // Whether the process, a child of xinetd, is the first one of a service and runs by rules that are
 // not those of the configuration any more.
-static bool has_old_rules(const struct launch_config *config, pid_t pid)
+static bool has_old_rules(const struct launch_config *config, pid_t pid,
+                          const struct children_sockets *sockets)
 {
     char *arguments = children_arguments(pid);
     bool old = false;
 
     for (size_t i = 0; arguments && i < config->count; i++)
-        if (config->service[i].wait && is_of(&config->service[i], pid, arguments))
+        if (config->service[i].wait && is_of(&config->service[i], pid, arguments, sockets))
             old = !children_run_by(pid, arguments, config->text, config->size);
     free(arguments);
     return old;
@@ -844,13 +850,16 @@ static void end_old_rules(struct launcher *launcher)
         any |= launcher->config->service[i].wait;
     while (any && launcher->pid && now_ms() < until_ms) {
         int64_t look_ms = now_ms() + LOOK_MS;
+        struct children_sockets sockets = {.listening = {0}};
         struct children list = {0};
 
         children_find(launcher->pid, &list);
+        children_find_sockets(launcher->pid, &sockets);
         for (size_t i = 0; i < list.count; i++)
-            if (has_old_rules(launcher->config, list.pid[i]))
+            if (has_old_rules(launcher->config, list.pid[i], &sockets))
                 kill(list.pid[i], SIGTERM);
         free(list.pid);
+        children_sockets_free(&sockets);
         while (launcher->pid && step(launcher, look_ms))
             ;
     }

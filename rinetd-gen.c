@@ -406,6 +406,7 @@ static int apply_xinetd(struct apply_request *request, const struct job *job)
         rules[i].port = job->rules[i].listener_port;
         rules[i].udp = job->rules[i].udp;
         rules[i].wait = emit_waits(&job->settings, &job->rules[i]);
+        rules[i].v6only = job->rules[i].v6only;
         rules[i].listener = make_listener(&job->rules[i]);
         result = rules[i].listener ? 0 : -1;
     }

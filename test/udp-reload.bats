@@ -183,13 +183,13 @@ has_restarted() {
 # hangup [LINE...]: --apply for the xinetd of the test.
 hangup() {
     [ $# = 0 ] || conf "$@"
-    "$GEN" -c rinetd.conf -o d -r "$RELAY" -u nobody --apply 2>said || { cat said && return 1; }
+    "$GEN" -c rinetd.conf -o d -r "$RELAY" -u nobody --apply 2>said || { local status=$? && cat said && return "$status"; }
 }
 
 # up LINE...
 up() {
     require xinetd
-    mkdir d
+    mkdir -p d
     printf 'defaults\n{\n\tonly_from = 192.0.2.1\n\tno_access = 127.0.0.1\n}\nincludedir %s\n' \
         "$T/d" >xinetd.conf
     conf "$@"
@@ -269,6 +269,32 @@ has_ended() {
     grep -q done-remote-closed log
 }
 
+# keeps_socket WHAT LINE...: these rules take another socket for ::, and xinetd keeps the one it has.
+keeps_socket() {
+    printf '%s\n' "logfile $T/log" "${@:2}" >rinetd.conf
+    run -3 hangup
+    grep -qF "xinetd keeps the socket of [::]:${PORTS[0]}$1: restart xinetd" said
+    run ! grep -q 'has reloaded' said
+}
+
+@test "xinetd: :: is to serve IPv4, or no more: it has to be restarted, and that is said" {
+    local any six to stream
+
+    require_ipv6
+    to="127.0.0.1 $(port_of target)/udp" stream="127.0.0.1 $(port_of stream)"
+    any="0.0.0.0 ${PORTS[0]}/udp $to"
+    six=":: ${PORTS[0]}/udp $to"
+    up "$six"
+    keeps_socket '/udp as it was, for IPv4 clients, too' "$six" "$any"
+    stop xinetd
+    start_xinetd xinetd.conf "$(services_in d/rinetd)"
+    hangup "$six" "$any"
+    keeps_socket '/udp as it was, for no IPv4 clients' "$six"
+    stop xinetd
+    up ":: ${PORTS[0]} $stream" "0.0.0.0 ${PORTS[0]} $stream"
+    keeps_socket ' as it was, for no IPv4 clients' ":: ${PORTS[0]} $stream"
+}
+
 # --- --run
 
 @test "run: UDP rules come, change and go; TCP and UDP on one port are two" {
@@ -295,6 +321,29 @@ has_ended() {
     stop gen
     is_closed "${PORTS[1]}"
     [ -z "$(relays "${PORTS[1]}")" ]
+}
+
+@test "run: TCP goes from a port with UDP: its relay alone is ended, and has its last line" {
+    local lines old
+
+    require xinetd
+    for lines in "$(udp "${PORTS[0]}")"$'\n'"$(tcp "${PORTS[0]}")" \
+        "$(tcp "${PORTS[0]}")"$'\n'"$(udp "${PORTS[0]}")"; do
+        : >log
+        conf "$lines"
+        start gen "$GEN" --run -c rinetd.conf -r "$RELAY" -u nobody
+        wait_for or_over gen grep -q listening: gen.err
+        serves "${PORTS[0]}"
+        old=$(relays "${PORTS[0]}")
+        open_client one "${PORTS[0]}" closed
+        conf "$(udp "${PORTS[0]}")"
+        reload 'reloaded: 1 rule: 0 new, 1 kept, 1 dropped'
+        finished one
+        serves "${PORTS[0]}"
+        [ "$(relays "${PORTS[0]}")" = "$old" ]
+        [ "$(grep -c "	$(port_of stream)	.*done-local-closed\$" log)" = 1 ]
+        stop gen
+    done
 }
 
 # reload TEXT: until it says so.
