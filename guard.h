@@ -11,7 +11,8 @@
 #include "host.h"
 
 struct guard {
-    union host_address own; // where the mark goes to, and comes from
+    union host_address own; // where the mark comes from
+    union host_address to;
     int fd;
 };
 

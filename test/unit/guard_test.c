@@ -9,13 +9,14 @@
 
 #include "test.h"
 
-// A socket as a superserver opens it, at a free port of ADDRESS, or -1.
-static int open_listener(const char *address, union host_address *name)
+// A socket as a superserver opens it, at PORT of ADDRESS, or -1.
+static int open_listener(const char *address, unsigned port, union host_address *name)
 {
-    socklen_t size = host_address(address, 0, name);
-    int fd = socket(name->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), off = 0;
+    socklen_t size = host_address(address, port, name);
+    int fd = socket(name->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), off = 0, on = 1;
 
     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (fd < 0 || bind(fd, &name->any, size) < 0 || getsockname(fd, &name->any, &size) < 0)
         return -1;
     return fd;
@@ -67,7 +68,7 @@ static void test_queue(const char *address)
 {
     struct guard guard = {.fd = -1};
     union host_address name;
-    int fd = open_listener(address, &name);
+    int fd = open_listener(address, 0, &name);
 
     if (fd < 0) {
         printf("ok %d - %s # SKIP %s\n", ++test_count, address, strerror(errno));
@@ -89,6 +90,23 @@ static void test_queue(const char *address)
     close(fd);
 }
 
+// A rule for one address beside that for all of them, on one port.
+static void test_neighbour(void)
+{
+    struct guard guard = {.fd = -1};
+    union host_address all, one;
+    int fd = open_listener("0.0.0.0", 0, &all), other = -1;
+
+    if (fd >= 0)
+        other = open_listener("127.0.0.1", host_port(&all), &one);
+    guard_init(&guard, fd, &all);
+    test_ok(other >= 0 && guard_place(&guard) == GUARD_FIRST && take_mark(fd, &guard),
+            "a wildcard keeps its mark beside 127.0.0.1");
+    test_ok(!take_mark(other, &guard), "which gets none");
+    close(other);
+    close(fd);
+}
+
 int main(void)
 {
     struct guard none = {.fd = -1}, zero;
@@ -99,6 +117,7 @@ int main(void)
     test_queue("0.0.0.0");
     test_queue("::1");
     test_queue("::");
+    test_neighbour();
     host_address("127.0.0.1", 9, &none.own);
     test_ok(guard_place(&none) == GUARD_NONE, "no socket at all");
     memset(&zero, 0, sizeof zero);
