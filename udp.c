@@ -26,7 +26,7 @@
 // At the end, where the queue cannot be left to whoever comes next: as many batches are served,
 // should more come all the time. Then dials have so long, and after them answers.
 #define LAST_BATCHES    64
-#define LAST_DIALS_MS   1000
+#define LAST_DIALS_MS   500
 #define LAST_ANSWERS_MS 100
 
 #define TAG_LISTENER UINT64_MAX
