@@ -35,8 +35,7 @@
 #define PREFIX_TCP "rinetd-tcp-"
 #define PREFIX_UDP "rinetd-udp-"
 
-// Tasks of the relay of a UDP rule: the first one, 32 that look names up or connect, each with one
-// more of the resolver's, and some that have not gone yet.
+// Tasks of the relay of a UDP rule: the first one, 32 that look names up and connect, and room.
 #define UDP_TASKS 128
 
 // Descriptors that it has besides those of its sessions: its own, and those of all look-ups.

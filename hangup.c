@@ -429,7 +429,8 @@ static size_t count_kept(const struct hangup *hangup)
         if (fd < 0 || !is_other_family(hangup, fd, rule))
             continue;
         kept++;
-        apply_say(hangup->request, "xinetd keeps the socket of %s%s as it was, %s: restart xinetd",
+        apply_say(hangup->request, "xinetd %s the socket of %s%s as it was, %s: restart xinetd",
+                  hangup->request->only_tell ? "would keep" : "keeps",
                   rule->listener + strlen(OPTION), rule->udp ? "/udp" : "",
                   rule->v6only ? "for IPv4 clients, too" : "for no IPv4 clients");
     }

@@ -207,8 +207,8 @@ static void catch_signals(sigset_t *mask)
     }
 }
 
-// Clients of a datagram socket are many in one process, and may be made up: of a list that refuses
-// them all is told once a second.
+// Of a list that refuses everybody is told once a second: clients of a datagram socket are many in
+// one process, and may be made up.
 static bool may_tell_again(void)
 {
     static int64_t told_ms;
@@ -585,7 +585,7 @@ FRAME static int serve_datagrams(const struct relay_rule *rule)
 {
     const struct options *options = &rule->arguments.options;
     long timeout = options->number[OPTION_TIMEOUT], per_source = options->number[OPTION_PER_SOURCE];
-    struct relay_datagrams datagrams;
+    static struct relay_datagrams datagrams; // threads may read it until the process is gone
     sigset_t mask;
     struct udp_request request = {
         .max = options->text[OPTION_MAX] ? (unsigned)options->number[OPTION_MAX] : UDP_MAX,
