@@ -6,7 +6,8 @@
 // A session is a client's address and port, and on a wildcard listener the address of this host
 // that it writes to. It has a socket of its own to the target, and ends when nothing has moved for
 // a time, when the target refuses or ends it, or when there must be room for another: the one that
-// has been idle for longest goes then. What a socket cannot take at once is lost, as on a network;
+// has been idle for longest goes then, but one whose target is not reached yet before those that
+// were used within ten seconds. What a socket cannot take at once is lost, as on a network;
 // only what goes to a stream is held, and what comes before the target is reached, within limits.
 //
 // The sockets of a client whose target is gone would come and go with each of its datagrams: after
