@@ -75,6 +75,7 @@ struct relay_memory {
 } relay_memory __attribute__((common));
 
 static volatile sig_atomic_t stop_requested;
+static bool has_many_clients;
 
 static void request_stop(int signal_number)
 {
@@ -207,14 +208,14 @@ static void catch_signals(sigset_t *mask)
     }
 }
 
-// Of a list that refuses everybody is told once a second: clients of a datagram socket are many in
-// one process, and may be made up.
+// Clients of a datagram socket may be made up: of a list that refuses them all it is told once a
+// second.
 static bool may_tell_again(void)
 {
     static int64_t told_ms;
     int64_t now = clock_ms();
 
-    if (told_ms && now - told_ms < TELL_MS)
+    if (has_many_clients && told_ms && now - told_ms < TELL_MS)
         return false;
     told_ms = now;
     return true;
@@ -616,6 +617,7 @@ FRAME static int serve_datagrams(const struct relay_rule *rule)
                          !is_numeric(options->text[OPTION_SRC]);
     hide_client();
     catch_signals(&mask);
+    has_many_clients = true;
     if (udp(&request, &datagrams.relay.local) == 0)
         return EXIT_SERVED;
     report("unable to serve the datagram socket: %s", strerror(errno));
