@@ -11,13 +11,16 @@
 // For the names of all listeners; the rest is not looked up then.
 #define LOOKUPS_TOTAL_MS 20000
 
+#define PORTS 65536
+
 // The rules ordered by listener, so that each is found or compared without looking at all others.
 struct check_index {
     struct conf *conf; // NULL where nothing is to be said
     struct emit_rule **sorted;
     size_t count;
-    const struct emit_rule *lost; // rules whose address is not known
-    size_t lost_count;
+    // By port: a rule left out whose clients any wildcard of UDP would get, since its address or
+    // its protocol is not known; or NULL.
+    const struct emit_rule **lost;
     struct ifaddrs *interfaces;
     bool no_lookups;   // names of listeners are errors
     int64_t lookup_ms; // spent on them
@@ -31,15 +34,18 @@ static const char *concrete_text(const char *host, int family)
     return family == AF_INET6 ? "::1" : "127.0.0.1";
 }
 
+// 0: there is no such service.
+static unsigned service_port(const char *service, bool udp)
+{
+    const struct servent *entry = getservbyname(service, udp ? "udp" : "tcp");
+
+    return entry ? ntohs((uint16_t)entry->s_port) : 0;
+}
+
 static bool find_port(struct conf *conf, struct conf_port *port, unsigned *number)
 {
-    struct servent *entry;
-
-    *number = port->number;
-    if (!port->service)
-        return true;
-    entry = getservbyname(port->service, port->udp ? "udp" : "tcp");
-    if (!entry) {
+    *number = port->service ? service_port(port->service, port->udp) : port->number;
+    if (port->service && *number == 0) {
         conf_report(conf, CONF_ERROR, &port->place,
                     "found %s, expected a port or the name of a service that services(5) lists "
                     "for %s",
@@ -47,7 +53,6 @@ static bool find_port(struct conf *conf, struct conf_port *port, unsigned *numbe
                     port->udp ? "UDP" : "TCP");
         return false;
     }
-    *number = ntohs((uint16_t)entry->s_port);
     return true;
 }
 
@@ -174,10 +179,15 @@ static void leave_out_before(struct conf *conf, const struct conf_rule *rule)
 }
 
 // Fills in OUT from RULE, which conf has found broken: no more than the listener, and that only as
-// far as it needs no look-up. It keeps its listener from a later rule that might let everybody in.
+// far as it needs no look-up of a host. It keeps its listener from a later rule that might let
+// everybody in; and with UDP, where the port is all that counts, from an earlier one.
 static bool hold_listener(const struct conf_rule *rule, struct emit_rule *out)
 {
-    out->listener_port = rule->bind_port.number;
+    const struct conf_port *port = &rule->bind_port;
+
+    out->listener_port = port->number;
+    if (port->service && (port->udp || port->unclear))
+        out->listener_port = service_port(port->service, true);
     if (!rule->bind.text || out->listener_port == 0 ||
         host_address(concrete_text(rule->bind.text, AF_INET), 0, &out->listener) == 0 ||
         out->listener.any.sa_family == AF_UNIX)
@@ -348,17 +358,14 @@ static void check_wildcard(struct check_index *table, size_t from, size_t to)
 }
 
 // A rule on the port of WILDCARD that is left out: among those with a listener, from FROM to before
-// TO, or those of which only the port is known. NULL: there is none.
+// TO, or those of which only the port is certain. NULL: there is none.
 static const struct emit_rule *find_missing(const struct check_index *table, size_t from, size_t to,
                                             const struct emit_rule *wildcard)
 {
     for (size_t i = from; i < to; i++)
         if (table->sorted[i]->rule->broken)
             return table->sorted[i];
-    for (size_t i = 0; i < table->lost_count; i++)
-        if (same_port(&table->lost[i], wildcard))
-            return &table->lost[i];
-    return NULL;
+    return table->lost[wildcard->listener_port];
 }
 
 // Datagram sockets of one port stand beside each other, and the kernel gives each datagram to the
@@ -602,6 +609,14 @@ done:
     free(next);
 }
 
+// Notes RULE, which is left out, for the wildcards of UDP on its port. A number in error may be
+// beyond all ports.
+static void note_lost(struct check_index *table, const struct emit_rule *rule)
+{
+    if ((rule->udp || rule->rule->bind_port.unclear) && rule->listener_port < PORTS)
+        table->lost[rule->listener_port] = rule;
+}
+
 size_t check_rules(struct conf *conf, const struct check_settings *settings,
                    struct emit_rule *rules)
 {
@@ -609,22 +624,28 @@ size_t check_rules(struct conf *conf, const struct check_settings *settings,
     size_t count = 0, kept = 0;
 
     table.sorted = calloc(conf->rule_count ? conf->rule_count : 1, sizeof(struct emit_rule *));
-    if (!table.sorted || getifaddrs(&table.interfaces) < 0)
-        table.interfaces = NULL;
-    if (!table.sorted) {
+    table.lost = calloc(PORTS, sizeof *table.lost);
+    if (!table.sorted || !table.lost) {
         conf->no_memory = true;
-        return 0;
+        goto done;
     }
-    table.lost = rules + conf->rule_count;
+    if (getifaddrs(&table.interfaces) < 0)
+        table.interfaces = NULL;
     for (size_t i = 0; i < conf->rule_count; i++) {
-        if (convert(&table, &conf->rules[i], settings->wrap_name, &rules[count])) {
-            table.sorted[table.count++] = &rules[count++];
-            continue;
+        struct emit_rule *rule = &rules[count];
+
+        if (convert(&table, &conf->rules[i], settings->wrap_name, rule)) {
+            table.sorted[table.count++] = rule;
+            count++;
+        } else {
+            conf->rules[i].broken = true;
+            // At the end of RULES, where there is room for as many.
+            rule = &rules[conf->rule_count - 1 - (i - count)];
+            *rule = rules[count];
+            note_lost(&table, rule);
         }
-        conf->rules[i].broken = true;
-        // At the end of RULES, where there is room for as many.
-        rules[conf->rule_count - ++table.lost_count] = rules[count];
-        table.lost--;
+        if (conf->rules[i].bind_port.unclear)
+            note_lost(&table, rule);
     }
     qsort(table.sorted, table.count, sizeof *table.sorted, compare_entries);
     check_collisions(&table);
@@ -640,6 +661,8 @@ size_t check_rules(struct conf *conf, const struct check_settings *settings,
     }
     if (table.interfaces)
         freeifaddrs(table.interfaces);
+done:
+    free(table.lost);
     free(table.sorted);
     return kept;
 }

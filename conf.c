@@ -791,9 +791,8 @@ static bool parse_port(struct line *line, struct span field, bool listener, stru
         return true;
     port->protocol_place = place_of(line, protocol.at);
     port->udp = spells(protocol, "/udp");
-    if (!port->udp && !spells(protocol, "/tcp"))
-        return bad_protocol(line, number, protocol);
-    return true;
+    port->unclear = !port->udp && !spells(protocol, "/tcp");
+    return !port->unclear || bad_protocol(line, number, protocol);
 }
 
 // Takes what stands before a blank or one of STOPS off REST.
@@ -1021,7 +1020,11 @@ static void keep_listener(struct line *line, struct span first, struct span seco
     for (const char *p = second.at; is_number(second) && p < second.end && number <= 65535; p++)
         number = number * 10 + (unsigned)(*p - '0');
     rule->bind_port.number = number <= 65535 ? number : 0;
+    if (is_service(second))
+        rule->bind_port.service = keep(conf, second);
     rule->bind_port.udp = spells(protocol, "/udp");
+    rule->bind_port.unclear =
+        !is_empty(protocol) && !rule->bind_port.udp && !spells(protocol, "/tcp");
     rule->bind_port.place = place_of(line, second.at);
 }
 
@@ -1034,6 +1037,7 @@ static void count_bad_line(struct line *line, struct span body, const char *odd)
     struct span rest = {body.at, odd ? odd : body.end}, first = next_field(&rest),
                 second = next_field(&rest);
     unsigned fields = 0;
+    bool cut;
 
     for (const char *p = body.at; p < body.end; p++)
         if (!is_blank(*p) && *p != '\r' && (p == body.at || is_blank(p[-1]) || p[-1] == '\r'))
@@ -1044,9 +1048,11 @@ static void count_bad_line(struct line *line, struct span body, const char *odd)
     if (fields < 3)
         return;
     options_init(&rule.options);
-    // What an odd byte has cut short is no port.
-    if (second.end < rest.end || !odd || is_blank(*odd))
+    // What an odd byte has cut short is no port, unless only the protocol is.
+    cut = second.end == rest.end && odd && !is_blank(*odd);
+    if (!cut || find_byte(second, '/'))
         keep_listener(line, first, second, &rule);
+    rule.bind_port.unclear = rule.bind_port.unclear || cut;
     add_rule(conf, &rule);
 }
 
@@ -1137,6 +1143,9 @@ static void parse_rule(struct line *line, const struct fields *fields)
     rule.broken = !parse_fields(line, fields, &rule) || line->bad;
     if (rule.broken && !starts_rule(conf, fields->field[0], fields->field[1]))
         leave_out(conf);
+    // After an address in error the port was not read.
+    if (rule.broken && rule.bind_port.number == 0 && !rule.bind_port.service)
+        keep_listener(line, fields->field[0], fields->field[1], &rule);
     add_rule(conf, &rule);
 }
 

@@ -49,6 +49,7 @@ struct conf_port {
     unsigned number;     // 1 to 65535; 0 where `service` is to be looked up
     const char *service; // a name of services(5), or NULL
     bool udp;
+    bool unclear; // something else than "/tcp" or "/udp" stands there: it may have been either
     struct conf_place place;
     struct conf_place protocol_place; // of "/tcp" or "/udp"; line 0 where there is none
 };

@@ -1406,6 +1406,23 @@ EOT
     done
 }
 
+@test "a rule that is left out gives its datagrams to no wildcard, whatever the slip in its listener" {
+    local line
+
+    own_etc services <<<$'domain 53/tcp\ndomain 53/udp'
+    for line in '127.0.0.1 53/UDP' '127.0.0.1 53/udo' '127.0.0.1 domain/UDP' '127.0.0.1 domain/udp' \
+        '127.0.0.256 53/udp' '127.0.0.256 domain/udp' '[::1 53/udp' 'localhost 53/udp/'; do
+        conf '0.0.0.0 53/udp 203.0.113.1 53/udp' '127.0.0.1 8001 203.0.113.1 80' \
+            "$line 203.0.113.2 53/UDP" 'allow 10.0.0.1'
+        run_gen 1 -c conf
+        [[ $(attribute protocol - <<<"$output") != *udp* ]] || { echo "$line" && return 1; }
+        STATUS=1 explained 127.0.0.1 'conf:1: *left out*' 'conf:2: *' 'conf:3: *left out*'
+    done
+    conf '0.0.0.0 53/udp 203.0.113.1 53/udp' '127.0.0.1 domain/tcp 203.0.113.2 53/UDP'
+    run_gen 1 -c conf
+    [ "$(attribute protocol - <<<"$output")" = udp ]
+}
+
 # --- templates
 
 @test "--templates: the site's own for one, the built-in ones for the rest" {

@@ -1209,6 +1209,42 @@ static void check_places(void)
     conf_free(conf);
 }
 
+// Of a listener in error, what is certain about its port is kept.
+static void check_slips(void)
+{
+    static const struct {
+        const char *listener;
+        unsigned number;
+        const char *service;
+        bool udp, unclear;
+    } slips[] = {
+        {"::1 53/UDP", 53, NULL, false, true},         {"::1 53/udo", 53, NULL, false, true},
+        {"::1 53/udp/", 53, NULL, false, true},        {"::1 53/", 53, NULL, false, true},
+        {"::1 53/tco", 53, NULL, false, true},         {"::1 53/\xFCzp", 53, NULL, false, true},
+        {"::1 53/udp\xFC", 53, NULL, true, true},      {"::1 domain/UDP", 0, "domain", false, true},
+        {"127.0.0.256 53/udp", 53, NULL, true, false}, {"1.2.3 53/udp", 53, NULL, true, false},
+        {"[::1 53/udp", 53, NULL, true, false},        {"[::1 53/UDP", 53, NULL, false, true},
+        {"[::1 53/tcp", 53, NULL, false, false},       {"[::1 53", 53, NULL, false, false},
+        {"[::1 domain/udp", 0, "domain", true, false}, {"::1 53/tcp [", 53, NULL, false, false},
+        {"::1 5\xFC/udp", 0, NULL, false, true},       {"::1 5x3/UDP", 0, NULL, false, true},
+    };
+
+    for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
+        char text[80];
+        int length = snprintf(text, sizeof text, "%s b 53\n", slips[i].listener);
+        struct conf *conf = parse(text, (size_t)length);
+        const struct conf_rule *rule = &conf->rules[0];
+        const struct conf_port *port = &rule->bind_port;
+        bool same = conf->rule_count == 1 && rule->broken && port->number == slips[i].number &&
+                    port->udp == slips[i].udp && port->unclear == slips[i].unclear &&
+                    !port->service == !slips[i].service &&
+                    (!port->service || strcmp(port->service, slips[i].service) == 0);
+
+        test_ok(same, "a slip in a listener: number %zu", i);
+        conf_free(conf);
+    }
+}
+
 static void check_quotes(void)
 {
     struct conf *conf = parse("", 0);
@@ -1319,6 +1355,7 @@ int main(void)
     check_samples("includes", includes, COUNT(includes));
     check_long_lines();
     check_places();
+    check_slips();
     check_quotes();
     check_order();
     check_limits();
