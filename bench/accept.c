@@ -14,23 +14,6 @@
 
 #define BACKLOG 4096
 
-// What happens between vfork(2) and exec happens in the parent's memory: system calls only.
-static void start(int fd, char **command)
-{
-    pid_t pid = vfork();
-
-    if (pid == 0) {
-        for (int target = 0; target <= 2; target++) {
-            if (dup2(fd, target) < 0)
-                _exit(126);
-        }
-        execv(command[0], command);
-        _exit(127);
-    }
-    if (pid < 0)
-        stream_die("fork");
-}
-
 int main(int argc, char **argv)
 {
     struct sockaddr_in address;
@@ -54,7 +37,7 @@ int main(int argc, char **argv)
                 stream_die("accept");
             continue;
         }
-        start(fd, argv + 3);
+        stream_start(fd, argv + 3);
         close(fd);
     }
 }

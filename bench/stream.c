@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define PERIOD       65521
 #define STRIPE       8192
@@ -86,4 +87,22 @@ void stream_raise_files(void)
     }
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// What happens between vfork(2) and exec happens in the parent's memory: system calls only.
+pid_t stream_start(int fd, char **command)
+{
+    pid_t pid = vfork();
+
+    if (pid == 0) {
+        for (int target = 0; target <= 2; target++) {
+            if (dup2(fd, target) < 0)
+                _exit(126);
+        }
+        execv(command[0], command);
+        _exit(127);
+    }
+    if (pid < 0)
+        stream_die("fork");
+    return pid;
 }

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define STREAM_CHUNK        262144
 #define STREAM_HEADER_BYTES 9
@@ -52,5 +53,9 @@ __attribute__((noreturn)) void stream_die(const char *what);
 
 // Raises the limit of open files to what the kernel lets it.
 void stream_raise_files(void);
+
+// Starts COMMAND, a path and its arguments, with FD as its standard input, output and error, as
+// inetd does. Returns its process.
+pid_t stream_start(int fd, char **command);
 
 #endif

@@ -13,24 +13,6 @@
 
 #include "stream.h"
 
-// What happens between vfork(2) and exec happens in the parent's memory: system calls only.
-static pid_t start(int fd, char **command)
-{
-    pid_t pid = vfork();
-
-    if (pid == 0) {
-        for (int target = 0; target <= 2; target++) {
-            if (dup2(fd, target) < 0)
-                _exit(126);
-        }
-        execv(command[0], command);
-        _exit(127);
-    }
-    if (pid < 0)
-        stream_die("fork");
-    return pid;
-}
-
 int main(int argc, char **argv)
 {
     struct sockaddr_in address;
@@ -47,7 +29,7 @@ int main(int argc, char **argv)
     socket_poll.fd = fd;
     // One that cannot serve would be started without end: its datagrams stay where they are.
     while (status == 0) {
-        if (poll(&socket_poll, 1, -1) < 0 || waitpid(start(fd, argv + 3), &status, 0) < 0)
+        if (poll(&socket_poll, 1, -1) < 0 || waitpid(stream_start(fd, argv + 3), &status, 0) < 0)
             stream_die("wait");
     }
     fprintf(stderr, "udp-wait: %s ended with status %#x\n", argv[3], (unsigned)status);
