@@ -97,3 +97,34 @@ datagram_socket() {
             substr($2, length($2) - 4) == port { found = 1 }
             END { exit !found }'
 }
+
+# starts_anew: a rule with timeout=1 and linger=1, whose relay ends twice and is there again.
+starts_anew() {
+    for _ in 1 2; do
+        ask --clients=3 --sizes=9
+        settled
+    done
+    ask --clients=3 --sizes=9
+    [ "$(how_often opened)" = 9 ]
+    [ "$(how_often done-remote-closed)" = 6 ]
+}
+
+# life_of_a_rule: one with max=2 that lets in 127.0.0.* but for 127.0.0.2; its target goes and comes.
+life_of_a_rule() {
+    local i port
+
+    port=$(port_of target)
+    ask --from=127.0.0.2 --replies=0 --rounds=20
+    ask --from=127.0.1.1 --replies=0 --rounds=20
+    for i in 1 2 3; do
+        ask --from="127.0.0.1:700$i" --sizes=$i
+    done
+    stop target
+    say --from=127.0.0.1:7003 --replies=0 gone
+    wait_for logged_times done-local-closed 1
+    answer target 127.0.0.1 "$port"
+    ask --from=127.0.0.1:7003 --sizes=4 --retry=100
+    records_are '127.0.0.2 0 0 denied' '127.0.1.1 0 0 not-allowed' '127.0.0.1 1 0 opened' \
+        '127.0.0.1 2 0 opened' '127.0.0.1 1 1 done-remote-closed' '127.0.0.1 3 0 opened' \
+        '127.0.0.1 7 3 done-local-closed' '127.0.0.1 4 0 opened'
+}

@@ -81,13 +81,7 @@ INETD_FLAGS=(-i -R 0)
 
 @test "inetd: an idle relay ends, and the next datagram starts another" {
     on_inetd "$PORT" "127.0.0.1 $PORT/udp $TO [timeout=1,linger=1]"
-    for _ in 1 2; do
-        ask --clients=3 --sizes=9
-        settled
-    done
-    ask --clients=3 --sizes=9
-    [ "$(how_often opened)" = 9 ]
-    [ "$(how_often done-remote-closed)" = 6 ]
+    starts_anew
 }
 
 @test "inetd: many quick ends of the relay do not close the service" {
@@ -104,23 +98,8 @@ INETD_FLAGS=(-i -R 0)
 }
 
 @test "inetd: access, a limit, and a target that is down and back" {
-    local port
-
-    port=$(port_of target)
     on_inetd "$PORT" 'deny 127.0.0.2' "127.0.0.1 $PORT/udp $TO [max=2]" 'allow 127.0.0.*'
-    ask --from=127.0.0.2 --replies=0 --rounds=20
-    ask --from=127.0.1.1 --replies=0 --rounds=20
-    for i in 1 2 3; do
-        ask --from="127.0.0.1:700$i" --sizes=$i
-    done
-    stop target
-    say --from=127.0.0.1:7003 --replies=0 gone
-    wait_for logged_times done-local-closed 1
-    answer target 127.0.0.1 "$port"
-    ask --from=127.0.0.1:7003 --sizes=4 --retry=100
-    records_are '127.0.0.2 0 0 denied' '127.0.1.1 0 0 not-allowed' '127.0.0.1 1 0 opened' \
-        '127.0.0.1 2 0 opened' '127.0.0.1 1 1 done-remote-closed' '127.0.0.1 3 0 opened' \
-        '127.0.0.1 7 3 done-local-closed' '127.0.0.1 4 0 opened'
+    life_of_a_rule
 }
 
 @test "inetd: a reload with a changed rule, while clients go on" {

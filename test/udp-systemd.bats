@@ -126,23 +126,8 @@ no_relay() {
 }
 
 @test "systemd: limits, access, and a target that is down and back" {
-    local port i
-
-    port=$(port_of target)
     rules 'deny 127.0.0.2' "127.0.0.1 $PORT/udp $TO [max=2]" 'allow 127.0.0.*'
-    ask --from=127.0.0.2 --replies=0 --rounds=20
-    ask --from=127.0.1.1 --replies=0 --rounds=20
-    for i in 1 2 3; do
-        ask --from="127.0.0.1:700$i" --sizes=$i
-    done
-    stop target
-    say --from=127.0.0.1:7003 --replies=0 gone
-    wait_for logged_times done-local-closed 1
-    answer target 127.0.0.1 "$port"
-    ask --from=127.0.0.1:7003 --sizes=4 --retry=100
-    records_are '127.0.0.2 0 0 denied' '127.0.1.1 0 0 not-allowed' '127.0.0.1 1 0 opened' \
-        '127.0.0.1 2 0 opened' '127.0.0.1 1 1 done-remote-closed' '127.0.0.1 3 0 opened' \
-        '127.0.0.1 7 3 done-local-closed' '127.0.0.1 4 0 opened'
+    life_of_a_rule
 }
 
 @test "systemd: both log formats, and the journal" {

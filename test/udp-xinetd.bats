@@ -106,13 +106,7 @@ is_served() {
 
 @test "xinetd: an idle relay ends, and the next datagram starts another" {
     rule_log "127.0.0.1 $PORT/udp $TO [timeout=1,linger=1]"
-    for _ in 1 2; do
-        ask --clients=3 --sizes=9
-        settled
-    done
-    ask --clients=3 --sizes=9
-    [ "$(how_often opened)" = 9 ]
-    [ "$(how_often done-remote-closed)" = 6 ]
+    starts_anew
 }
 
 @test "xinetd: max and per-source" {
