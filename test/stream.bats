@@ -49,6 +49,12 @@ all_taken_by() {
     in_tcp_table '[^ ]*' "$(hex "$1")" '01 00000000:'
 }
 
+# Before that, an acknowledgement proves nothing: there may be nothing to acknowledge yet, and the
+# relay may not have asked yet who the client is, or how the target took the connection.
+sent_and_opened() {
+    [ -e sent ] && [ -s log ]
+}
+
 relay_connects() {
     in_tcp_table '[^ ]*' "$(hex "$(port_of target)")" 02
 }
@@ -203,7 +209,8 @@ relay_connects() {
 @test "what the client sent before its reset is delivered to a target that is slow" {
     listen target --count=1 --rcvbuf=4096 127.0.0.1 0 wait-file:"$T/gone" check:60000:4 reset
     forward
-    start_client data:60000:4 wait-file:"$T/taken" rst touch:"$T/gone"
+    start_client data:60000:4 touch:"$T/sent" wait-file:"$T/taken" rst touch:"$T/gone"
+    wait_for sent_and_opened
     wait_for all_taken_by "$(port_of relay)"
     touch taken
     finished client
@@ -212,10 +219,12 @@ relay_connects() {
 }
 
 @test "what the target sent before its reset is delivered to a client that is slow" {
-    listen target --count=1 127.0.0.1 0 data:60000:4 wait-file:"$T/taken" rst touch:"$T/gone"
+    listen target --count=1 127.0.0.1 0 data:60000:4 touch:"$T/sent" wait-file:"$T/taken" \
+        rst touch:"$T/gone"
     forward
     start client "$PEER" connect --rcvbuf=4096 127.0.0.1 "$(port_of relay)" \
         wait-file:"$T/gone" check:60000:4 reset
+    wait_for sent_and_opened
     wait_for in_tcp_table "$(hex "$(port_of target)")" '[^ ]*' '01 00000000:'
     touch taken
     finished client
