@@ -89,7 +89,7 @@ TEMPLATES  = $(sort $(wildcard templates/*))
 MANUALS    = rinetd-gen.8 rinetd-relay.8 rinetd-wrap.8 rinetd.conf.5
 
 # Each unit test links its own module and what lies under that, and nothing else.
-UNIT_TESTS = host acl list options arguments dial board pool sessions burst stock flow pump mixed guard \
+UNIT_TESTS = host acl list options arguments dial board pool sessions burst stock flow udp pump mixed guard \
 	journal log conf unit emit output command
 UNIT_BINS  = $(UNIT_TESTS:%=$(O)/test/unit/%_test)
 unit_objs  = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
@@ -110,6 +110,8 @@ UNIT_mixed   = $(call unit_objs,mixed clock)
 UNIT_burst   = $(call unit_objs,burst)
 UNIT_stock   = $(call unit_objs,stock)
 UNIT_flow    = $(call unit_objs,flow datagrams burst sessions stock host)
+UNIT_udp     = $(call unit_objs,udp opening flow dialler guard datagrams burst sessions stock dial \
+	clock host)
 UNIT_guard   = $(call unit_objs,guard host)
 UNIT_unit    = $(call unit_objs,unit text)
 UNIT_emit    = $(call unit_objs,emit unit text templates conf $(SHARED))
@@ -190,6 +192,7 @@ $(O)/test/unit/pump_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,clock_ge
 	splice)
 $(O)/test/unit/mixed_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,ppoll recv send)
 $(O)/test/unit/flow_test: UNIT_LDFLAGS = -Wl,--wrap=send
+$(O)/test/unit/udp_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,getsockopt recvmmsg)
 
 $(foreach t,$(UNIT_TESTS),$(eval $(O)/test/unit/$(t)_test: $(UNIT_$(t))))
 
