@@ -16,7 +16,7 @@
 #include "systemd.h"
 
 #define GENERATED "/run/systemd/generator"
-#define RETRY_MS  1500 // an old worker closes its listener within less
+#define RETRY_MS  5000 // an old worker closes its listener within much less
 #define LOOK_MS   50   // between two tries
 #define WANTS     "sockets.target.wants"
 

@@ -20,11 +20,11 @@
 
 #include "children.h"
 
-#define READ_MS  5000 // for xinetd to read its configuration
-#define OPEN_MS  5000 // and to open its listeners
-#define GONE_MS  1000 // for relays to end by themselves
-#define OLD_MS   300  // for those who run by old rules to be found and told to end
-#define LOOK_MS  20   // between two looks
+#define READ_MS  10000 // for xinetd to read its configuration
+#define OPEN_MS  10000 // and to open its listeners
+#define GONE_MS  5000  // for relays to end by themselves
+#define OLD_MS   300   // for those who run by old rules to be found and told to end
+#define LOOK_MS  20    // between two looks
 #define OPTION   "--listener="
 #define NAME     "xinetd"
 #define LAUNCHER "rinetd-gen"
@@ -308,7 +308,8 @@ static void end_old(const struct hangup *hangup)
 
     for (size_t i = 0; i < hangup->request->count; i++)
         any |= hangup->request->rules[i].wait;
-    while (any && now_ms() < until_ms) {
+    // Once at least, however late it is.
+    for (bool again = any; again; again = now_ms() < until_ms) {
         signal_old(hangup, SIGTERM, &told);
         wait_ms(LOOK_MS);
     }

@@ -29,7 +29,7 @@
 #define QUIT_MS    3000  // for xinetd to end after SIGTERM
 #define END_MS     10000 // for all relays to end after SIGTERM
 #define KILL_MS    3000  // for all relays to be gone after SIGKILL
-#define GONE_MS    1000  // for the relays of rules that are gone, before xinetd kills them
+#define GONE_MS    5000  // for the relays of rules that are gone, before xinetd kills them
 #define OLD_MS     200   // for those who run by old rules to be found and told to end
 #define FLUSH_MS   2000  // for standard output to take the last lines
 #define SIGNAL_MS  100   // between two SIGTERM to the same relays
@@ -768,7 +768,7 @@ static void end_gone_rules(struct launcher *launcher)
                             : "warning: rule \"%s\" %s: xinetd ends its open connections",
             service->title, successor(launcher->next, service) ? "gets another socket" : "is gone");
     }
-    while (gone > 0 && now_ms() < until_ms && end_gone(launcher) > 0) {
+    while (gone > 0 && end_gone(launcher) > 0 && now_ms() < until_ms) {
         int64_t look_ms = now_ms() + LOOK_MS;
 
         while (launcher->pid && step(launcher, look_ms))
@@ -848,7 +848,8 @@ static void end_old_rules(struct launcher *launcher)
 
     for (size_t i = 0; i < launcher->config->count; i++)
         any |= launcher->config->service[i].wait;
-    while (any && launcher->pid && now_ms() < until_ms) {
+    // Once at least, however late it is.
+    for (bool again = any; again && launcher->pid; again = now_ms() < until_ms) {
         int64_t look_ms = now_ms() + LOOK_MS;
         struct children_sockets sockets = {.listening = {0}};
         struct children list = {0};

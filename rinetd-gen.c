@@ -34,7 +34,7 @@
 #define USER          "rinetd"
 #define WRAP_NAME     "rinetd-relay"
 #define USER_NAME_MAX 64
-#define LOCK_MS       5000 // for another one to be done with the folder
+#define LOCK_MS       15000 // for another one to be done with the folder
 
 enum { EXIT_CONVERTED = 0, EXIT_CONFIG = 1, EXIT_USAGE = 2, EXIT_SYSTEM = 3 };
 

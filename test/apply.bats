@@ -147,7 +147,7 @@ is_denied() {
     apply
     said 'nothing to do'
     apply ''
-    is_refused "${PORTS[0]}"
+    soon_refused "${PORTS[0]}"
     [ -z "$(inside find "$FOLDER" -name 'rinetd*')" ]
 }
 
@@ -176,6 +176,7 @@ GENERATOR
     inside systemctl daemon-reload
     [ "$(inside systemctl is-enabled "$(name_of "${PORTS[0]}").socket")" = enabled ]
     inside systemctl stop "$(name_of "${PORTS[0]}").socket" "$(name_of "${PORTS[0]}").service"
+    wait_for not_listening "${PORTS[0]}" # else a worker may still have the port
     inside systemctl start sockets.target
     forwards "${PORTS[0]}"
     goes_on one
@@ -207,7 +208,7 @@ removed_rule() {
     gone=$(name_of "${PORTS[0]}")
     says "disabled $gone.socket"
     says "stopped $gone.socket"
-    is_refused "${PORTS[0]}"
+    soon_refused "${PORTS[0]}"
     forwards "${PORTS[1]}"
     goes_on one
     goes_on two
@@ -318,7 +319,7 @@ removed_rule() {
     write
     apply
     is_denied "${PORTS[0]}"
-    is_refused "${PORTS[1]}"
+    soon_refused "${PORTS[1]}"
     forwards "${PORTS[2]}"
     inside systemctl is-enabled "$(name_of "${PORTS[2]}").socket"
     [ -z "$(inside find "$UNITS" -name "$(name_of "${PORTS[1]}")*")" ]
@@ -337,7 +338,7 @@ removed_rule() {
     inside systemctl daemon-reload
     apply
     is_denied "${PORTS[0]}"
-    is_refused "${PORTS[1]}"
+    soon_refused "${PORTS[1]}"
     [ -z "$(inside find "$UNITS" -name "$(name_of "${PORTS[1]}")*")" ]
     goes_on one
     apply
@@ -416,7 +417,7 @@ drop_in() {
     apply
     says "restarted $socket"
     forwards "${PORTS[1]}"
-    is_refused "${PORTS[0]}"
+    soon_refused "${PORTS[0]}"
     apply
     said 'nothing to do'
     drop_in "$socket" '[Socket]' 'ListenStream=' "ListenStream=127.0.0.1:${PORTS[2]}"
@@ -522,7 +523,7 @@ FAKE
     touch go
     finished first
     finished second
-    is_refused "${PORTS[1]}"
+    soon_refused "${PORTS[1]}"
     forwards "${PORTS[2]}"
     FAKE='' FLAGS="-c $T/second.conf" apply
     said 'nothing to do'
@@ -540,7 +541,7 @@ waits_for_folder() {
     name=$(name_of "${PORTS[0]}")
     inside systemctl stop "$name.socket"
     inside systemctl disable "$name.socket"
-    is_refused "${PORTS[0]}"
+    soon_refused "${PORTS[0]}"
     apply
     said "enabled $name.socket" "started $name.socket"
     forwards "${PORTS[0]}"
@@ -558,7 +559,7 @@ waits_for_folder() {
     says 'put back what was there: the files and sockets are as before'
     diff <(echo "$before") <(files)
     forwards "${PORTS[0]}"
-    is_refused "${PORTS[1]}"
+    soon_refused "${PORTS[1]}"
     goes_on one
     stop other
     apply "$(rules "${PORTS[0]}")"
@@ -646,7 +647,7 @@ to_target() {
         open_and_going_on one "$port"
         apply "$(to_target 127.0.0.1 "$port")"
         forwards "$port"
-        "$PEER" connect 127.0.0.2 "$port" refused
+        wait_for "$PEER" connect 127.0.0.2 "$port" refused # by those who had been told to end, too
         apply "$(to_target 0.0.0.0 "$port")"
         forwards "$port"
         [ "$("$PEER" connect 127.0.0.2 "$port" send:hello fin rest)" = hello ]
@@ -654,7 +655,7 @@ to_target() {
         apply
         said 'nothing to do'
         apply ''
-        is_refused "$port"
+        soon_refused "$port"
     done
 }
 
@@ -670,7 +671,7 @@ to_target() {
     said 'nothing to do'
     apply "$(to_target 0.0.0.0 "$port")"
     forwards "$port"
-    "$PEER" connect ::1 "$port" refused
+    wait_for "$PEER" connect ::1 "$port" refused # by those who had been told to end, too
     goes_on one
 }
 
@@ -705,7 +706,7 @@ to_target() {
     inside umount "$UNITS"
     apply
     is_denied "${PORTS[0]}"
-    is_refused "${PORTS[1]}"
+    soon_refused "${PORTS[1]}"
     goes_on one
 }
 
@@ -742,7 +743,7 @@ to_target() {
     apply
     said 'nothing to do'
     apply ''
-    is_refused "${PORTS[0]}"
+    soon_refused "${PORTS[0]}"
     inside systemctl is-active rinetd-tcp-mycopy.service
     inside test -e "$copy"
 }
@@ -768,5 +769,5 @@ to_target() {
     forwards "${ports[50]}"
     apply "$(rules "${ports[0]}")"
     forwards "${ports[0]}"
-    is_refused "${ports[99]}"
+    soon_refused "${ports[99]}"
 }

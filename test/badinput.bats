@@ -22,7 +22,7 @@ convert() {
     [[ " $* " != *" inetd "* ]] || format=inetd
     [[ " $* " != *" systemd "* ]] || format=systemd
     status=0
-    timeout 20 "$GEN" --user=root --relay=/bin/true "$@" >out 2>err || status=$?
+    timeout 200 "$GEN" --user=root --relay=/bin/true "$@" >out 2>err || status=$?
     if ((status > 1)); then
         echo "exit status $status" && head -n 5 err
         return 1
@@ -518,7 +518,7 @@ EOT
             [[ $(<entries) = "$first_entry" && ! -s err ]]
         done
         echo 'bad' >>"$name"
-        timeout 20 "$GEN" -u root -r /bin/true -c "$name" >out 2>err && return 1
+        timeout 200 "$GEN" -u root -r /bin/true -c "$name" >out 2>err && return 1
         [ "$(wc -l <err)" = 1 ]
         [[ ! $(tr -d '\n' <err) =~ [[:cntrl:]] ]]
         rm "$name"
@@ -617,12 +617,12 @@ fits() {
 # --- configurations that are too large
 
 # timed FILE [OPTION...]: milliseconds of processor time, the median of ${RUNS:-3}; what is not
-# done after ten seconds takes for ever.
+# done after 100 seconds takes for ever.
 timed() {
     local TIMEFORMAT='%3U %3S' run runs=${RUNS:-3} spent
 
     for ((run = 0; run < runs; run++)); do
-        spent=$({ time timeout 10 "$GEN" -u root -r "${STUB:-/bin/true}" -c "$@" \
+        spent=$({ time timeout 100 "$GEN" -u root -r "${STUB:-/bin/true}" -c "$@" \
             >/dev/null 2>&1; } 2>&1) || [ $? != 124 ] || spent='1000000 0'
         echo "$spent"
     done | awk '{ print int(($1 + $2) * 1000) }' | sort -n | sed -n "$(((runs + 1) / 2))p"
@@ -648,7 +648,7 @@ grows_evenly() {
     done
     # ... but some 3 KiB with its output.
     status=0
-    (ulimit -v 400000 && exec timeout 20 "$GEN" -u root -r "${STUB:-/bin/true}" -c many "$@") \
+    (ulimit -v 400000 && exec timeout 2000 "$GEN" -u root -r "${STUB:-/bin/true}" -c many "$@") \
         >/dev/null 2>err || status=$?
     ((status <= 1))
 }

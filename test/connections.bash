@@ -38,6 +38,12 @@ forwards() {
     [ "$("$PEER" connect 127.0.0.1 "$1" send:hello fin rest)" = hello ]
 }
 
+# soon_refused PORT: once those who had the listener, and were told to end, have done so.
+soon_refused() {
+    wait_for not_listening "$1"
+    is_refused "$1"
+}
+
 is_refused() {
     "$PEER" connect 127.0.0.1 "$1" refused
 }

@@ -451,13 +451,18 @@ explained() {
         done
         exit 0' - "$sums"
     wait_for or_over reader test -s reads
-    for i in {1..20}; do
+    i=0
+    until ((i >= 20)) && has_read_again || ! is_running reader; do
         gen -c "conf.$((i % 2 + 1))" -o d 2>/dev/null
+        ((i += 1))
     done
     touch stop
     finished reader
-    [ "$(<reads)" -gt 1 ]
     [ "$(ls -A d)" = rinetd ]
+}
+
+has_read_again() {
+    [ "$(<reads)" -gt 1 ] 2>/dev/null
 }
 
 @test "-o touches no file that it did not make, and no link, folder or pipe in its place" {
@@ -477,7 +482,7 @@ explained() {
         esac
         before=$(stat -c '%i %F %y %s' d/rinetd)
         conf '127.0.0.1 8002 203.0.113.1 80'
-        run -3 --separate-stderr timeout 10 "$GEN" -u root -r /bin/true -c conf -o d
+        run -3 --separate-stderr timeout 60 "$GEN" -u root -r /bin/true -c conf -o d
         [[ $output = "" && $stderr == "rinetd-gen: unable to write d/rinetd: "* ]]
         [ "$(stat -c '%i %F %y %s' d/rinetd)" = "$before" ]
         [ "$(ls -A d)" = rinetd ]
@@ -949,7 +954,7 @@ mend() {
 
 @test "prose is not looked up" {
     seq 200 | sed 's/.*/words &x of & prose/' >conf
-    run -1 --separate-stderr timeout 10 "$GEN" -n -u root -r /bin/true -c conf
+    run -1 --separate-stderr timeout 60 "$GEN" -n -u root -r /bin/true -c conf
 }
 
 @test "a log file that the relay would refuse" {
@@ -991,7 +996,7 @@ mend() {
         'printf "a.test\tfound\tnonsense 1.2 ::: 127.0.0.1 unix:/x\n"' \
         'head -c 100000 /dev/zero | tr "\0" x' 'head -c 100000 /dev/zero'; do
         make_program relay <<<$'#!/bin/sh\n'"$answer"
-        run --separate-stderr timeout 15 "$GEN" -u root -r "$T/relay" -c conf
+        run --separate-stderr timeout 60 "$GEN" -u root -r "$T/relay" -c conf
         [ "$status" = 0 ]
         [[ ! ${stderr//$'\n'/} =~ [[:cntrl:]] && $stderr != *": error: "* ]]
         [ "$(services - <<<"$output" | wc -l)" = 2 ]
@@ -1023,34 +1028,14 @@ EOT
 @test "lines in error wait for no resolver" {
     local i
 
-    require namespaces xinetd
-    own_etc hosts <<<'127.0.0.1 localhost'
-    own_etc resolv.conf <<<$'nameserver 127.0.0.1\noptions timeout:1 attempts:1'
-    # A server that says nothing
-    cat >silent <<'EOT'
-service silent
-{
-    type = UNLISTED
-    socket_type = dgram
-    protocol = udp
-    wait = yes
-    user = root
-    bind = 127.0.0.1
-    port = 53
-    server = /bin/sleep
-    server_args = 300
-}
-EOT
-    start_xinetd silent
+    name_server silent
     for i in {1..6}; do
         echo "some$i.prose of this kind"
         echo "other$i.prose 8001 203.0.113.1 0"
     done >conf
-    SECONDS=0
     run_gen 1 -c conf
-    # Each name asked for would take a second, and all together 20 at most.
-    [ "$SECONDS" -lt 15 ]
-    stop xinetd
+    is_running dns
+    [ ! -e dns.asked ]
 }
 
 @test "names of ports are those of /etc/services" {
@@ -1311,7 +1296,7 @@ EOT
 @test "include: a pipe does not stop us for ever" {
     mkfifo fifo
     conf '127.0.0.1 8001 203.0.113.1 80' 'include fifo'
-    run -1 --separate-stderr timeout 5 "$GEN" -u root -r /bin/true -c conf
+    run -1 --separate-stderr timeout 60 "$GEN" -u root -r /bin/true -c conf
     [[ $stderr == "conf:2:9: error: "* ]]
 }
 
@@ -1319,7 +1304,7 @@ EOT
 @test "include: a device without an end does not take all memory" {
     conf '127.0.0.1 8001 203.0.113.1 80' 'include /dev/zero'
     run -1 --separate-stderr bash -c 'ulimit -v 1000000
-        exec timeout 5 "$1" -u root -r /bin/true -c conf' - "$GEN"
+        exec timeout 60 "$1" -u root -r /bin/true -c conf' - "$GEN"
     [[ $stderr == "conf:2:9: error: "* ]]
 }
 
@@ -1489,7 +1474,7 @@ EOT
 @test "a resolver that hangs: a warning after 20 seconds" {
     local status seconds
 
-    WAIT_S=25 wait_for test -e "$BATS_FILE_TMPDIR/done"
+    WAIT_S=120 wait_for test -e "$BATS_FILE_TMPDIR/done"
     read -r status seconds <"$BATS_FILE_TMPDIR/done"
     [ "$status" = 0 ]
     [ "$seconds" -ge 19 ]

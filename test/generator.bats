@@ -69,7 +69,7 @@ reconfigure() {
     reconfigure <<<"127.0.0.1 ${ports[1]} 127.0.0.1 $(port_of target)"
     served 127.0.0.1 "${ports[1]}"
     inside systemctl stop "rinetd-tcp-127.0.0.1-${ports[0]}."{service,socket}
-    ! listening "${ports[0]}" || false
+    wait_for not_listening "${ports[0]}" # nor any worker of it
 }
 
 @test "a deny is in force once services were stopped before daemon-reload; connections go on" {
@@ -82,6 +82,7 @@ reconfigure() {
     boot_with_generator
     hold one 127.0.0.1 "${ports[0]}"
     inside systemctl stop "$name".{socket,service}
+    wait_for not_listening "${ports[0]}" # else a worker may still have the port
     reconfigure <<END
 127.0.0.1 ${ports[0]} 127.0.0.1 $(port_of target)
 deny 127.*
@@ -217,7 +218,7 @@ END
 @test "a configuration that is a fifo keeps nobody waiting" {
     rm -f /etc/rinetd.conf
     mkfifo /etc/rinetd.conf
-    run -3 timeout 5 "$T/rinetd-generator" "$T/units"
+    run -3 timeout 60 "$T/rinetd-generator" "$T/units"
     grep -q '^<3>rinetd-generator: unable to read /etc/rinetd.conf: it is no regular file' /dev/kmsg
 }
 

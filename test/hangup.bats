@@ -89,9 +89,10 @@ is_denied() {
     open_and_going_on one "${PORTS[0]}"
     open_and_going_on two "${PORTS[1]}"
     apply "$(rules "${PORTS[0]}")" 'deny 127.*' "$(rules "${PORTS[1]}")"
+    [ "$(grep -c 'ending process' said)" = 1 ]
+    old_is_gone
     is_denied "${PORTS[0]}"
     forwards "${PORTS[1]}"
-    [ "$(grep -c 'ending process' said)" = 1 ]
     goes_on one
     goes_on two
     apply
@@ -126,6 +127,11 @@ is_gone() {
     ! kill -0 "$1" 2>/dev/null
 }
 
+# Whoever was told to end has done so: until then he may yet take a client.
+old_is_gone() {
+    wait_for is_gone "$(sed -n 's/.*ending process \([0-9]*\),.*/\1/p' said)"
+}
+
 @test "apply: another user, or another relay, and the first process is not the old one" {
     local old uid
 
@@ -157,7 +163,7 @@ is_gone() {
     up "$(rules "${PORTS[@]:0:2}")"
     open_and_going_on one "${PORTS[1]}"
     apply "$(rules "${PORTS[0]}")"
-    is_refused "${PORTS[1]}"
+    soon_refused "${PORTS[1]}"
     run ! grep warning: said
     goes_on one
     forwards "${PORTS[0]}"
@@ -183,6 +189,7 @@ is_gone() {
     { rules "${PORTS[0]}" && echo 'deny 127.*' && rules "${PORTS[1]}"; } >rinetd.conf
     write
     apply
+    old_is_gone
     is_denied "${PORTS[0]}"
     forwards "${PORTS[1]}"
     goes_on one

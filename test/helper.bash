@@ -52,9 +52,9 @@ require() {
     done
 }
 
-# wait_for COMMAND...: until it succeeds, for at most ${WAIT_S:-30} seconds.
+# wait_for COMMAND...: until it succeeds, for at most ${WAIT_S:-60} seconds.
 wait_for() {
-    local end=$((SECONDS + ${WAIT_S:-10}))
+    local end=$((SECONDS + ${WAIT_S:-60}))
 
     until "$@"; do
         if ((SECONDS > end)); then

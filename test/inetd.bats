@@ -64,6 +64,7 @@ listening_on_both() {
     served --from=127.0.0.3 127.0.0.1 "${ports[0]}"
     settled
     refused_silently --from=127.0.0.9 127.0.0.1 "${ports[0]}"
+    settled
     refused_silently --from=127.0.0.3 127.0.0.1 "${ports[1]}"
     settled
     refused_silently --from=127.0.0.9 127.0.0.1 "${ports[1]}"

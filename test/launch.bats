@@ -64,6 +64,10 @@ nothing_left() {
     [ -z "$(ls -A tmp)" ] || { ls -lR tmp && return 1; }
 }
 
+nothing_runs() {
+    ! some_process
+}
+
 pids_with() {
     printf '%s\n' "$1" >patterns
     grep -lsF -f patterns /proc/[0-9]*/cmdline | sed 's|/proc/||; s|/.*||'
@@ -190,8 +194,8 @@ pids_with() {
     says "warning: rule \"127.0.0.1 ${PORTS[1]} 127.0.0.1"
     run ! says "rule \"127.0.0.1 ${PORTS[0]}"
     run ! says 'Sending signal 9'
+    wait_for has_logged 1 done-local-closed # by way of the launcher
     grep -qP "\t${PORTS[1]}\t.*\t2\t2\tdone-local-closed$" gen.out
-    has_logged 1 done-local-closed
     is_refused "${PORTS[1]}"
     forwards "${PORTS[2]}"
     goes_on kept
@@ -217,6 +221,10 @@ pids_with() {
 first_process() {
     ps --ppid "$(cat tmp/rinetd-gen.*/xinetd.pid)" -o pid=,args= |
         awk -v told="--listener=127.0.0.1:$1" 'index($0, told " ") { print $1 }'
+}
+
+is_gone() {
+    ! kill -0 "$1" 2>/dev/null
 }
 
 # launch_waiting: as launch_up, in wait mode.
@@ -249,7 +257,7 @@ launch_waiting() {
     { rules "${PORTS[0]}" "${PORTS[2]}" && echo "logfile /dev/stdout"; } >run.conf
     reload 'reloaded: 2 rules: 1 new, 1 kept, 1 dropped'
     run ! says warning
-    is_refused "${PORTS[1]}"
+    soon_refused "${PORTS[1]}"
     forwards "${PORTS[0]}"
     forwards "${PORTS[2]}"
     goes_on kept
@@ -270,10 +278,11 @@ launch_waiting() {
     { rules "${PORTS[0]}" && echo 'deny 127.*' && rules "${PORTS[1]}" &&
         echo "logfile /dev/stdout"; } >run.conf
     reload 'reloaded: 2 rules: 0 new, 2 kept, 0 dropped'
+    wait_for is_gone "$first" # who has been told to end, and may yet take a client
     "$PEER" connect 127.0.0.1 "${PORTS[0]}" eof
     [ "$(first_process "${PORTS[0]}")" != "$first" ]
     [ "$(first_process "${PORTS[1]}")" = "$other" ]
-    has_logged 1 denied
+    wait_for has_logged 1 denied
     goes_on one
     stop gen
     nothing_left
@@ -423,7 +432,7 @@ launch_waiting() {
     open_client one "${PORTS[0]}" closed
     kill -STOP "$(pids_with "--listener=127.0.0.1:${PORTS[0]}")"
     kill -TERM "$(cat gen.pid)"
-    wait_for is_refused "${PORTS[0]}"
+    wait_for not_listening "${PORTS[0]}"
     sleep 0.6 # a second signal that comes at once counts as the same request
     kill -TERM "$(cat gen.pid)"
     finished one
@@ -437,8 +446,8 @@ launch_waiting() {
     launch_up
     forwards "${PORTS[0]}"
     kill -KILL "$(cat launcher)"
-    wait_for is_refused "${PORTS[0]}"
-    run ! some_process
+    soon_refused "${PORTS[0]}"
+    wait_for nothing_runs
     ends_with 137
 }
 

@@ -258,10 +258,10 @@ none_differs() {
 @test "rinetd 0.73 and ours: the same clients are let in, and the log has the same lines" {
     local i ports different
 
-    listen hello --deadline=60 127.0.0.1 0 line 'send:hello\n' discard
-    listen bye --deadline=60 127.0.0.1 0 line 'send:bye\n' fin discard
-    listen late --deadline=60 127.0.0.1 0 line eof 'send:hello\n'
-    listen six --deadline=60 ::1 0 line 'send:hello\n' discard
+    listen hello 127.0.0.1 0 line 'send:hello\n' discard
+    listen bye 127.0.0.1 0 line 'send:bye\n' fin discard
+    listen late 127.0.0.1 0 line eof 'send:hello\n'
+    listen six ::1 0 line 'send:hello\n' discard
     HELLO=$(port_of hello) BYE=$(port_of bye) LATE=$(port_of late) SIX=$(port_of six)
     read_table "$BATS_TEST_DIRNAME/oracle.table"
     echo "$CASES configurations"

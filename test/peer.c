@@ -105,7 +105,7 @@ struct crew {
     int status_fd;
 };
 
-static struct options options = {.deadline_ms = 60000};
+static struct options options = {.deadline_ms = 300000};
 static struct action actions[ACTIONS_MAX];
 static size_t action_count;
 static char doing[512] = "peer"; // for messages
@@ -1465,7 +1465,7 @@ static int attend(pid_t pid, const sigset_t *set)
         if (signal_number > 0 && signal_number != SIGCHLD)
             kill(pid, signal_number);
         if (signal_number == SIGTERM || signal_number == SIGINT)
-            kill_at = now_ms() + 10L * GRACE_MS;
+            kill_at = now_ms() + 60L * GRACE_MS;
         if (now_ms() > kill_at)
             kill(pid, SIGKILL);
         while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {

@@ -47,7 +47,7 @@ called() {
     local log=$1
 
     shift
-    WAIT_S=10 wait_for test -s "$log"
+    wait_for test -s "$log"
     printf '%s\n' "$@" | diff - "$log"
 }
 
@@ -113,8 +113,9 @@ in_journal() {
     for path in /home/u/s /root/s /run/user/7/s /tmp/s /var/tmp/s /dev/shm/s /run/s; do
         inside mkdir -p "${path%/*}"
         inside chmod 755 "${path%/*}"
-        start "target.$i" "${DOOR[@]}" "$PEER" listen "unix:$path" line 'send:hello\n' eof
-        wait_for inside test -S "$path"
+        start "target.$i" "${DOOR[@]}" "$PEER" listen --port-file="$T/$i.port" "unix:$path" \
+            line 'send:hello\n' eof
+        wait_for or_over "target.$i" test -s "$i.port"
         inside chmod 777 "$path"
         ((++i))
     done
@@ -187,11 +188,13 @@ relay_has_pipes() {
 
     for mode in nowait wait; do
         rm -f go
-        listen target 127.0.0.1 0 wait-file:"$T/go" check:67108864:1 send:x eof
+        # By the second half the relay has had its bulk, and is held up
+        listen target 127.0.0.1 0 check:16777216:1 wait-file:"$T/go" check:16777216:2 send:x eof
         port=$(free_ports)
         conf "127.0.0.1 $port 127.0.0.1 $(port_of target)"
         convert_inside -m "$mode"
-        start client "$PEER" connect 127.0.0.1 "$port" data:67108864:1 recv:1 fin eof
+        start client "$PEER" connect 127.0.0.1 "$port" data:16777216:1 data:16777216:2 \
+            recv:1 fin eof
         wait_for relay_has_pipes 2
         touch go
         finished client
@@ -217,12 +220,13 @@ EOT
     conf "logfile $T/out/log" "127.0.0.1 $port 127.0.0.1 9"
     convert_inside -r "$T/late"
     start client "$PEER" connect 127.0.0.1 "$port" hold
-    WAIT_S=20 wait_for started 3
+    wait_for started 3
     mapfile -t starts <out/starts
     ((starts[2] - starts[0] > 1500))
     inside systemctl is-active "rinetd-tcp-127.0.0.1-$port.socket"
-    : >out/go
-    chmod 666 out/go
+    : >go
+    chmod 666 go
+    mv go out
     wait_for test ! -e out/go
     inside systemctl is-active "rinetd-tcp-127.0.0.1-$port.service"
     is_running client

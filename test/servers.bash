@@ -56,6 +56,10 @@ listening() {
         END { exit !found }'
 }
 
+not_listening() {
+    ! listening "$1"
+}
+
 # wait_listening NAME PORT...
 wait_listening() {
     local name=$1 port

@@ -68,11 +68,15 @@ restarted_socket() {
     hold client 127.0.0.1 "$PORT"
     old=$PORT
     # systemd refuses to start a socket anew whose service runs.
-    [ "$MODE" = nowait ] || inside systemctl stop "$SERVICE"
+    if [ "$MODE" = wait ]; then
+        inside systemctl stop "$SERVICE"
+        wait_for is_alone # else a worker may still have the port
+    fi
     inside systemctl restart "$SOCKET"
     echoes 127.0.0.1 "$PORT"
     [ "$MODE" = nowait ] || inside systemctl stop "$SERVICE"
     inside systemctl stop "$SOCKET"
+    wait_for not_listening "$PORT" # by workers, too, whose first process is gone
     "$PEER" connect 127.0.0.1 "$PORT" refused
     PORT=$(free_ports)
     one_rule
@@ -95,13 +99,18 @@ killed() {
     victim=$(server_of_last)
     grep -qx "$victim" <(workers)
     inside kill -KILL "$victim"
-    run ! finished victim
-    echoes 127.0.0.1 "$PORT"
     wait_for not_running "$victim"
+    touch victim.go
+    if finished victim; then return 1; fi
+    echoes 127.0.0.1 "$PORT"
     release client
     echoes 127.0.0.1 "$PORT"
-    [ "$MODE" = nowait ] || journal -u "$SERVICE" | grep -q "$victim.*signal 9"
+    [ "$MODE" = nowait ] || wait_for journal_tells_of "$victim.*signal 9"
     over
+}
+
+journal_tells_of() {
+    journal -u "$SERVICE" | grep -q "$1"
 }
 
 not_running() {
@@ -130,6 +139,7 @@ is_alone() {
     hold client 127.0.0.1 "$PORT"
     inside systemctl stop "$SOCKET" "$SERVICE"
     wait_for is_alone
+    wait_for not_listening "$PORT" # by workers, too, whose first process is gone
     "$PEER" connect 127.0.0.1 "$PORT" refused
     release client
     wait_for none_is_left
@@ -149,18 +159,26 @@ none_is_left() {
     first=$(first_process)
     inside kill -KILL "$first"
     echoes 127.0.0.1 "$PORT"
-    [ "$(first_process)" != "$first" ]
+    wait_for another_is_first "$first"
     release client
     echoes 127.0.0.1 "$PORT"
 }
 
+another_is_first() {
+    [ "$(first_process)" != "$1" ]
+}
+
 @test "wait: ten quick ends of the first process do not close the socket" {
+    local first
+
     MODE='wait'
     start_systemd
     one_rule
     for _ in {1..10}; do
         echoes 127.0.0.1 "$PORT"
+        first=$(first_process)
         inside systemctl kill --kill-whom=main "$SERVICE"
+        wait_for another_is_first "$first"
         echoes 127.0.0.1 "$PORT"
     done
 }
@@ -172,6 +190,7 @@ conflicting() {
     hold client 127.0.0.1 "$PORT"
     inside systemctl daemon-reload
     inside systemctl start rinetd.service
+    wait_for not_listening "$PORT" # by workers, too, whose first process is gone
     "$PEER" connect 127.0.0.1 "$PORT" refused
     release client
     inside systemctl start "$SOCKET"

@@ -10,7 +10,7 @@ start_systemd() {
     rm -f "$T/systemd.out"
     start systemd "$BATS_TEST_DIRNAME/with-systemd" "$BATS_RUN_TMPDIR" "$BUILD" \
         "$(realpath "$BATS_TEST_DIRNAME/..")" ${SANITIZER_LOGS:+"$SANITIZER_LOGS"}
-    WAIT_S=60 wait_for or_over systemd grep -q '^ready ' "$T/systemd.out" || return 1
+    WAIT_S=240 wait_for or_over systemd grep -q '^ready ' "$T/systemd.out" || return 1
     if ! grep -q '^ready ' "$T/systemd.out"; then
         [ "$(finished systemd; echo $?)" != 77 ] || skip "$(tail -n 1 "$T/systemd.err")"
         cat "$T/systemd.err"
@@ -102,7 +102,7 @@ relays() {
 # `release NAME`.
 hold() {
     rm -f "$T/$1.held" "$T/$1.go"
-    start "$1" "$PEER" connect --deadline=60 "${@:2}" send:a recv:1 touch:"$T/$1.held" \
+    start "$1" "$PEER" connect "${@:2}" send:a recv:1 touch:"$T/$1.held" \
         wait-file:"$T/$1.go" send:b recv:1 fin eof
     wait_for or_over "$1" test -e "$T/$1.held"
     [ -e "$T/$1.held" ] || { cat "$T/$1.err" && return 1; }

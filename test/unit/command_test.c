@@ -41,17 +41,17 @@ static long elapsed_ms(const struct timespec *since)
 
 static void test_words(void)
 {
-    test_ok(run("echo out; echo err >&2; exit 7", 10000) == 0 && result.status == 7 &&
+    test_ok(run("echo out; echo err >&2; exit 7", 60000) == 0 && result.status == 7 &&
                 strcmp(result.out, "out\n") == 0 && strcmp(result.err, "err\n") == 0,
             "both outputs and the status");
-    test_ok(run(":", 10000) == 0 && result.status == 0 && strcmp(result.out, "") == 0 &&
+    test_ok(run(":", 60000) == 0 && result.status == 0 && strcmp(result.out, "") == 0 &&
                 strcmp(result.err, "") == 0,
             "silence");
     test_ok(run("head -c 1000000 /dev/zero | tr '\\0' x; head -c 300000 /dev/zero | tr '\\0' y >&2",
-                10000) == 0 &&
+                60000) == 0 &&
                 strlen(result.out) == 1000000 && strlen(result.err) == 300000,
             "more than pipes hold");
-    test_ok(run("cat; echo \"$LC_ALL $SYSTEMD_PAGER\"", 10000) == 0 &&
+    test_ok(run("cat; echo \"$LC_ALL $SYSTEMD_PAGER\"", 60000) == 0 &&
                 strcmp(result.out, "C \n") == 0,
             "no input, and an environment for programs");
 }
@@ -64,10 +64,10 @@ static void test_signals(void)
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGTERM);
     sigprocmask(SIG_BLOCK, &blocked, &before);
-    test_ok(run("kill $$; sleep 10", 10000) == ECANCELED, "signals are not blocked");
+    test_ok(run("kill $$; sleep 10", 60000) == ECANCELED, "signals are not blocked");
     sigprocmask(SIG_SETMASK, &before, NULL);
     snprintf(own, sizeof own, "%d\n", (int)getpgrp());
-    test_ok(run("cut -d ' ' -f 5 /proc/$$/stat", 10000) == 0 && strtol(result.out, NULL, 10) > 0 &&
+    test_ok(run("cut -d ' ' -f 5 /proc/$$/stat", 60000) == 0 && strtol(result.out, NULL, 10) > 0 &&
                 strcmp(result.out, own) != 0,
             "a process group of its own");
 }
@@ -77,17 +77,17 @@ static void test_ends(void)
     char missing[] = "/no/such/program", *argv[] = {missing, NULL};
     struct timespec start;
 
-    test_ok(run("kill -9 $$", 10000) == ECANCELED, "ended by a signal");
+    test_ok(run("kill -9 $$", 60000) == ECANCELED, "ended by a signal");
     clock_gettime(CLOCK_MONOTONIC, &start);
-    test_ok(run("echo first; exec sleep 60", 300) == ETIMEDOUT && elapsed_ms(&start) < 20000,
+    test_ok(run("echo first; exec sleep 600", 4000) == ETIMEDOUT && elapsed_ms(&start) < 300000,
             "too long");
     test_ok(strcmp(result.out, "first\n") == 0, "what it said before is there");
-    test_ok(run("exec >&- 2>&-; exec sleep 60", 300) == ETIMEDOUT && elapsed_ms(&start) < 20000,
+    test_ok(run("exec >&- 2>&-; exec sleep 600", 300) == ETIMEDOUT && elapsed_ms(&start) < 300000,
             "too long, in silence");
     free(result.out);
     free(result.err);
     memset(&result, 0, sizeof result);
-    test_ok(command_run(argv, 1000, &result) == -1 && errno == ENOENT, "no such program");
+    test_ok(command_run(argv, 60000, &result) == -1 && errno == ENOENT, "no such program");
 }
 
 int main(void)

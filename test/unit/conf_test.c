@@ -1332,7 +1332,7 @@ static void check_time(void)
 {
     double few = 0, many = 0;
 
-    for (int i = 0; i < 5 && many >= 2 * few; i++) {
+    for (int i = 0; i < 10 && many >= 2 * few; i++) {
         few = rule_time(10000);
         many = rule_time(100000);
     }
