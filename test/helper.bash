@@ -54,7 +54,7 @@ require() {
 
 # wait_for COMMAND...: until it succeeds, for at most ${WAIT_S:-30} seconds.
 wait_for() {
-    local end=$((SECONDS + ${WAIT_S:-10}))
+    local end=$((SECONDS + ${WAIT_S:-30}))
 
     until "$@"; do
         if ((SECONDS > end)); then
