@@ -102,7 +102,7 @@ struct client {
     int fd, number;
     int first, next; // requests before FIRST have all their replies, from NEXT on none was sent
     int64_t sent_ms; // the last time that something was
-    unsigned char *sent, *got;
+    uint16_t *sent, *got;
 };
 
 struct totals {
@@ -118,7 +118,7 @@ static struct options options = {.clients = 1,
                                  .for_ms = INT_MAX,
                                  .sizes = {32},
                                  .size_count = 1,
-                                 .deadline_ms = 20000};
+                                 .deadline_ms = 60000};
 static struct client *clients;
 static struct totals totals;
 static struct datagram datagram, expected;
@@ -512,15 +512,16 @@ static void open_clients(const struct endpoint *target)
     clients = allocate(sizeof *clients * (size_t)options.clients);
     for (int i = 0; i < options.clients; i++) {
         struct client *c = &clients[i];
+        size_t count = (size_t)request_count();
 
         c->number = i;
         c->fd = client_socket(target);
-        c->sent = allocate((size_t)request_count());
-        c->got = allocate((size_t)request_count() * (size_t)(options.replies + 1));
+        c->sent = allocate(count * sizeof *c->sent);
+        c->got = allocate(count * (size_t)(options.replies + 1) * sizeof *c->got);
     }
 }
 
-static unsigned char *got(const struct client *c, int request, int reply)
+static uint16_t *got(const struct client *c, int request, int reply)
 {
     return &c->got[(size_t)request * (size_t)options.replies + (size_t)reply];
 }
@@ -538,7 +539,7 @@ static void send_request(struct client *c, const struct endpoint *target, int nu
 {
     make_request(&expected, c, number);
     send_to(c->fd, target, expected.bytes, expected.size);
-    if (c->sent[number]++ == UCHAR_MAX)
+    if (c->sent[number]++ == UINT16_MAX)
         fail("a datagram was sent too often");
     c->sent_ms = now_ms();
     totals.sent++;

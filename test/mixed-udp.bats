@@ -112,7 +112,7 @@ letters() {
     exec 5<>"/dev/udp/127.0.0.1/$(port_of relay)"
     printf x >&5
     while ((got < 100000)); do
-        timeout 20 dd bs=65536 count=1 <&5 >>came 2>dd.err
+        timeout 60 dd bs=65536 count=1 <&5 >>came 2>dd.err
         got=$(wc -c <came)
     done
     exec 5>&-
@@ -122,11 +122,11 @@ letters() {
 }
 
 @test "UDP to TCP: a timeout ends the session and its connection" {
-    listen target --count=1 127.0.0.1 0 recv:3 send:def eof
+    listen target --count=1 127.0.0.1 0 recv:3 eof # an answer could be too late
     taking --timeout=1
-    [ "$(says abc)" = def ]
+    takes abc
     finished target
-    lines_are '3 0 opened' '3 3 done-remote-closed'
+    lines_are '3 0 opened' '3 0 done-remote-closed'
 }
 
 @test "UDP to TCP: the target's end is that of the session, and the next datagram opens another" {
@@ -167,6 +167,13 @@ has_got_the_last() {
     [ "$(tail -c 3 target.out)" = END ]
 }
 
+# is_another_served PORT: by a connection that the target leaves in its queue. What is sent is lost as
+# long as the relay's socket is full.
+is_another_served() {
+    takes --from="127.0.0.3:$1" y
+    has_lines log 2
+}
+
 # A stream must stay whole: what is lost of too much is whole datagrams.
 @test "UDP to TCP: a target that reads late delays nobody, and gets whole datagrams" {
     local texts port
@@ -180,8 +187,7 @@ has_got_the_last() {
     for _ in {1..4}; do
         takes --from="127.0.0.2:$port" "${texts[@]}"
     done
-    takes --from=127.0.0.3 y # whose connection the target leaves in its queue
-    wait_for has_lines log 2
+    wait_for is_another_served "$(free_ports)"
     touch go
     wait_for has_got_the_last "$port"
     stop relay
@@ -192,17 +198,15 @@ has_got_the_last() {
 }
 
 @test "UDP to TCP: a stream that is cut short ends with a reset" {
-    local texts port status=0
+    local port status=0
 
+    require namespaces
+    small_buffers
     listen target --count=1 --rcvbuf=4096 127.0.0.1 0 recv:1 wait-file:"$T/go" rest
     taking
     port=$(free_ports)
     takes --from="127.0.0.2:$port" x
-    wait_for has_lines log 1
-    mapfile -t texts < <(for _ in {1..30}; do letters 60000 && echo; done)
-    for _ in {1..4}; do
-        takes --from="127.0.0.2:$port" "${texts[@]}"
-    done
+    takes_each "$port" 10
     stop relay
     touch go
     finished target || status=$?
@@ -215,24 +219,35 @@ small_buffers() {
     echo 4096 16384 65536 >/proc/sys/net/ipv4/tcp_wmem
 }
 
+# takes_each PORT N: so many of 60000 bytes, one by one, as all at once are too much for the relay's
+# socket.
+takes_each() {
+    local i text
+
+    text=$(letters 60000)
+    for ((i = 0; i < $2; i++)); do
+        takes --from="127.0.0.2:$1" "$text"
+        wait_for queue_is_empty "$(port_of relay)"
+    done
+}
+
 @test "UDP to TCP: a target that takes what it was sent long ago has its session in use" {
-    local text port slowly=()
+    local slowly=()
 
     require namespaces
     small_buffers
-    port=$(free_ports)
-    text=$(letters 60000)
-    for _ in {1..30}; do
-        slowly+=(recv:20000 sleep:100)
+    for _ in {1..10}; do
+        slowly+=(recv:20000 sleep:1000)
     done
-    listen target --count=1 --rcvbuf=4096 127.0.0.1 0 "${slowly[@]}" rest
-    taking --timeout=2
-    for _ in {1..20}; do # one by one: all at once are too much for the relay's socket
-        takes --from="127.0.0.2:$port" "$text"
-    done
+    listen target --count=1 --rcvbuf=4096 127.0.0.1 0 wait-file:"$T/go" "${slowly[@]}" recv:400000 \
+        touch:"$T/got" rest
+    taking --timeout=8 # whoever is stalled for some seconds less does no harm
+    takes_each "$(free_ports)" 10
+    touch go
+    wait_for test -e got
+    stop relay
     finished target
-    wait_for has_lines log 2
-    [ "$(tail -n 1 log | cut -f 7)" = "$(output_of target | wc -c)" ]
+    lines_are '60000 0 opened' '600000 0 done-local-closed'
 }
 
 # is_delivered PORT: the target's connections have nothing under way.
@@ -247,12 +262,12 @@ is_delivered() {
 
     require namespaces
     echo 4096 1048576 6291456 >/proc/sys/net/ipv4/tcp_rmem
-    listen target --count=1 127.0.0.1 0 recv:1 wait-file:"$T/go" data:300000:7 touch:"$T/sent" \
-        wait-file:"$T/end" rst
+    listen target --count=1 127.0.0.1 0 recv:1 touch:"$T/asked" wait-file:"$T/go" data:300000:7 \
+        touch:"$T/sent" wait-file:"$T/end" rst
     taking
     exec 5<>"/dev/udp/127.0.0.1/$(port_of relay)"
     printf x >&5
-    wait_for has_lines log 1
+    wait_for test -e asked
     pid=$(first)
     kill -STOP "$pid"
     touch go
@@ -359,9 +374,9 @@ same_lines() {
 
     require xinetd rinetd
     listen target 127.0.0.1 0 echo
-    both "127.0.0.1 @1/udp 127.0.0.1 $(port_of target) [timeout=1]"
+    both "127.0.0.1 @1/udp 127.0.0.1 $(port_of target) [timeout=6]"
     for port in "${beside[@]}"; do
-        "$DATAGRAM" ask --from=127.0.0.2 --sizes=3,508,1472,8192 --retry=1000 127.0.0.1 "$port"
+        "$DATAGRAM" ask --from=127.0.0.2 --sizes=3,508,1472,8192 127.0.0.1 "$port"
     done
     same_lines 2
     grep -q done-remote-closed ours.log
@@ -390,6 +405,7 @@ same_lines() {
             check:508:1 data:1472:2 check:1472:2 data:8192:3 check:8192:3 rst
     done
     diff <(sed 1d target.out) <(printf '%s\n' 3 508 1472 8192 3 508 1472 8192)
+    wait_for has_lines rinetd.log 1
     wait_for has_lines ours.log 2
     diff <(summary <rinetd.log) <(summary <ours.log | grep opened)
     summary <ours.log | grep -q '^127.0.0.2 10175 10175 done-remote-closed$'

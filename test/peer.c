@@ -35,6 +35,7 @@
 #define CHUNK         65536
 #define ACTIONS_MAX   64
 #define GRACE_MS      500
+#define POLITE_MS     10000 // a process that is told to end may not run at once
 #define SHOWN_BYTES   40
 #define LOWEST_PORT   10000
 #define PORT_TEXT_MAX 128
@@ -1110,10 +1111,11 @@ static bool crew_wait(struct crew *c, int signal_fd, int fd, int ms)
 // Ends those that still run: politely, then not.
 static void crew_end(struct crew *c, int signal_fd)
 {
-    int64_t end = now_ms() + 4 * GRACE_MS;
+    int64_t end = now_ms() + POLITE_MS;
 
     c->stopping = true;
     crew_signal(c, SIGTERM);
+    crew_signal(c, SIGCONT); // for one that a test has stopped
     while (c->running > 0 && now_ms() < end)
         crew_wait(c, signal_fd, -1, 50);
     crew_signal(c, SIGKILL);
@@ -1424,8 +1426,8 @@ static void sweep(void)
 {
     int64_t start = now_ms();
 
-    for (int round = 0; now_ms() < start + 10L * GRACE_MS; round++) {
-        bool polite = now_ms() < start + GRACE_MS;
+    for (int round = 0; now_ms() < start + 2L * POLITE_MS; round++) {
+        bool polite = now_ms() < start + POLITE_MS;
 
         while (waitpid(-1, NULL, WNOHANG) > 0)
             ;
@@ -1433,6 +1435,8 @@ static void sweep(void)
             return;
         if (!polite || round % 20 == 0)
             signal_children(polite ? SIGTERM : SIGKILL);
+        if (polite && round % 20 == 0)
+            signal_children(SIGCONT);
         nap(polite ? 5 : 1);
     }
 }
@@ -1464,8 +1468,10 @@ static int attend(pid_t pid, const sigset_t *set)
 
         if (signal_number > 0 && signal_number != SIGCHLD)
             kill(pid, signal_number);
+        if (signal_number == SIGTERM)
+            kill(pid, SIGCONT);
         if (signal_number == SIGTERM || signal_number == SIGINT)
-            kill_at = now_ms() + 60L * GRACE_MS;
+            kill_at = now_ms() + 2L * POLITE_MS;
         if (now_ms() > kill_at)
             kill(pid, SIGKILL);
         while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {

@@ -145,11 +145,12 @@ logged() {
     diff <([ $# = 1 ] || printf '%s\n' "${@:2}") <(log_of "$1")
 }
 
-# name_server MODE: at 127.0.0.1, the only one. To it every name is unknown, or is 127.0.0.1; or it
-# says nothing at all. Once it has been asked there is dns.asked.
+# name_server MODE: at 127.0.0.1, the only one. To it every name is unknown, or is 127.0.0.1 (known;
+# late: once there is dns.go); or it says nothing at all. Once it has been asked there is dns.asked.
+# Resolvers wait for $RESOLVER_S for an answer, if that is set, before they ask again or give up.
 name_server() {
     require namespaces perl
-    own_etc resolv.conf <<<'nameserver 127.0.0.1'
+    own_etc resolv.conf <<<"nameserver 127.0.0.1${RESOLVER_S:+$'\n'options timeout:$RESOLVER_S}"
     own_etc nsswitch.conf <<<'hosts: files dns'
     # shellcheck disable=SC2016
     start dns perl -e '
@@ -159,10 +160,12 @@ name_server() {
         while (my $from = recv $s, my $query, 512, 0) {
             open my $asked, ">", "dns.asked";
             my ($question, $type) = $query =~ /^.{12}(.*?\0(..)..)/s or next;
-            my $found = $ARGV[0] eq "known" && $type eq "\0\1";
+            my $known = $ARGV[0] =~ /known|late/ && $ARGV[0] ne "unknown";
+            my $found = $known && $type eq "\0\1";
             next if $ARGV[0] eq "silent";
+            select undef, undef, undef, 0.01 until $ARGV[0] ne "late" || -e "dns.go";
             send $s, substr($query, 0, 2) .
-                pack("n5", $ARGV[0] eq "known" ? 0x8180 : 0x8183, 1, $found, 0, 0) . $question .
+                pack("n5", $known ? 0x8180 : 0x8183, 1, $found, 0, 0) . $question .
                 ($found ? pack "n3 N n C4", 0xc00c, 1, 1, 60, 4, 127, 0, 0, 1 : ""), 0, $from;
         }' "$1"
     wait_for or_over dns test -e dns.up

@@ -82,7 +82,8 @@ power_off() {
 @test "the journal keeps what services say, all of it" {
     start_systemd
     inside systemd-run --quiet -p Type=oneshot --unit=speaker seq 4000
-    [ "$(journal -u speaker -o cat _COMM=seq | wc -l)" = 4000 ]
+    # Not by _COMM, for which the process must still be there when the journal looks.
+    [ "$(journal -u speaker -o cat -t seq | wc -l)" = 4000 ]
     inside logger -p daemon.notice -t tester hello
     [ "$(journal -o cat -t tester -p notice)" = hello ]
 }
@@ -141,7 +142,7 @@ power_off() {
 }
 
 @test "nothing is left behind of a boot that fails, or is killed half way" {
-    local group
+    local group BED_ALONE=$BED
 
     start_systemd
     group=$(group_of "$SYSTEMD")
@@ -150,12 +151,16 @@ power_off() {
     surroundings >before
     run -70 --separate-stderr as_part_of "$group" "$BED" /no/such/folder/to/share
     grep -q 'systemd did not start$' <<<"${stderr:?}"
-    BED="as_part_of $group $BED" begin
-    wait_for compgen -G "$group/rinetd-test.*/cgroup.procs"
-    end KILL
-    wait_for rmdir "$group"
+    for _ in {1..9}; do # until it is not up by then
+        BED="as_part_of $group $BED_ALONE" begin
+        wait_for compgen -G "$group/rinetd-test.*/cgroup.procs"
+        end KILL
+        wait_for rmdir "$group"
+        diff before <(surroundings)
+        [ -s bed.out ] || break
+        mkdir "$group"
+    done
     [ ! -s bed.out ]
-    diff before <(surroundings)
 }
 
 # as_part_of GROUP COMMAND...: below which other runs of these tests have no groups of theirs.

@@ -21,17 +21,12 @@ is_other_than() {
 }
 
 @test "without a session for so long as linger says it ends, and the next client starts another" {
-    local pid
-
     relay --timeout=1 --linger=1
-    say one
-    pid=$(first)
-    wait_for is_gone "$pid"
-    [ "$(cat relay.status)" = 0 ]
-    records_are '127.0.0.1 3 0 opened' '127.0.0.1 3 3 done-remote-closed'
-    ask --clients=50 --sizes=0,1,508
-    is_other_than "$pid"
-    [ "$(how_often opened)" = 51 ]
+    say --replies=0 one
+    wait_for has_status 0
+    [[ $(records) == $'127.0.0.1 3 0 opened\n127.0.0.1 3 '[03]' done-remote-closed' ]]
+    ask --clients=50 --sizes=0,1,508 --retry=500 # a session may end before its answer comes
+    [ "$(how_often opened)" -ge 51 ]
 }
 
 @test "linger is not over while there is a session" {
@@ -121,17 +116,22 @@ client_sockets() {
 @test "what comes when linger is over is served, by this relay or the next" {
     local pid
 
-    relay --timeout=1 --linger=1
-    say one
-    wait_for logged_times done-remote-closed 1
+    relay --timeout=1 --linger=6
+    say --replies=0 one
+    wait_for has_records 1
     pid=$(first)
+    wait_for logged_times done-remote-closed 1
     kill -STOP "$pid"
-    sleep 1.2
-    start client "$DATAGRAM" ask --clients=10 --sizes=0,20,2000 127.0.0.1 "$(port_of relay)"
-    wait_for queue_is_not_empty
+    sleep 6.2
+    ask --clients=10 --sizes=20 --replies=0 # an answer may come after a session's time
     kill -CONT "$pid"
-    finished client
+    wait_for has_got 11
     [ "$(how_often opened)" = 11 ]
+}
+
+# has_got N: so many datagrams came to the target.
+has_got() {
+    [ "$(output_of target | wc -l)" = "$1" ]
 }
 
 queue_is_not_empty() {
@@ -143,11 +143,11 @@ queue_is_not_empty() {
 @test "what comes when a session's time is over is served, and in one session or another" {
     local pid
 
-    relay --timeout=1
+    relay --timeout=5
     say --from=127.0.0.1:7001 one
     pid=$(first)
     kill -STOP "$pid"
-    sleep 1.2
+    sleep 5.2
     start client "$DATAGRAM" ask --from=127.0.0.1:7001 127.0.0.1 "$(port_of relay)"
     wait_for queue_is_not_empty
     kill -CONT "$pid"
@@ -173,15 +173,18 @@ drops() {
     # shellcheck disable=SC2034
     UNDER=(taskset -c "$processor" nice -n 19)
     relay
+    say --replies=0 first
+    wait_for has_records 1
     for i in {1..6}; do
         start "flood$i" taskset -c "$processor" "$DATAGRAM" flood --clients=3 127.0.0.1 \
             "$(port_of relay)"
     done
-    wait_for has_records 18
-    wait_for drops 1000
+    # Its share of the processor is small.
+    WAIT_S=60 wait_for has_records 19
+    WAIT_S=60 wait_for drops 1000
     pid=$(first)
     kill "$pid"
-    wait_for is_gone "$pid"
+    WAIT_S=60 wait_for is_gone "$pid"
     for i in {1..6}; do
         stop "flood$i"
     done

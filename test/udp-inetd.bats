@@ -125,8 +125,9 @@ INETD_FLAGS=(-i -R 0)
     require inetutils-inetd
     INETD=inetutils-inetd INETD_FLAGS=(-d -R 100000000)
     on_inetd "$PORT" "127.0.0.1 $PORT/udp $TO [timeout=1,linger=1]"
-    ask --clients=50 --sizes=0,1,508,1472
+    ask --clients=50 --sizes=508 --replies=0
     wait_for logged_times done-remote-closed 50
-    ask --clients=50 --sizes=0,1,508,1472 --retry=100
-    [ "$(how_often opened)" = 100 ]
+    [ "$(how_often opened)" = 50 ]
+    ask --clients=50 --sizes=0,1,508,1472 --retry=500 # a session may end before its answer comes
+    [ "$(how_often opened)" -ge 100 ]
 }

@@ -48,12 +48,13 @@ reload() {
     answer target 127.0.0.1 0
     launch "127.0.0.1 $PORT/udp 127.0.0.1 $(port_of target)/udp [timeout=1,linger=1]" \
         'deny 127.0.0.2'
-    ask --from=127.0.0.2 --replies=0 --rounds=20
-    ask --clients=3
+    ask --from=127.0.0.2 --replies=0
+    ask --clients=3 --replies=0
     wait_for logged_times done-remote-closed 3
-    ask --clients=3 --retry=100
+    [ "$(how_often opened)" = 3 ]
+    ask --clients=3 --retry=500 # a session may end before its answer comes
     [ "$(how_often denied)" = 1 ]
-    [ "$(how_often opened)" = 6 ]
+    [ "$(how_often opened)" -ge 6 ]
 }
 
 @test "run: a reload with a new target, and another rule, while clients ask" {
@@ -95,7 +96,7 @@ start_dnsmasq() {
 
 # dig_for ARG...: what the relay answers.
 dig_for() {
-    dig @127.0.0.1 -p "$PORT" +tries=1 +time=10 +noall +answer +short "$@"
+    dig @127.0.0.1 -p "$PORT" +tries=1 +time=30 +noall +answer +short "$@"
 }
 
 @test "DNS: dig asks dnsmasq" {
@@ -113,7 +114,7 @@ dig_for() {
     # Cut at 512 bytes, and asked for again by TCP
     [ "$(dig_for +noedns large.test | wc -l)" = 30 ]
     [ "$(dig_for text.test TXT | wc -c)" = 203 ]
-    run -0 dig @127.0.0.1 -p "$PORT" +tries=1 +time=10 none.test
+    run -0 dig @127.0.0.1 -p "$PORT" +tries=1 +time=30 none.test
     [[ $output == *'status: '@(NXDOMAIN|REFUSED)* ]]
     run ! grep -q 'failed' log
     dig_many
@@ -125,7 +126,7 @@ dig_many() {
     local i
 
     for i in {1..30}; do
-        start "dig$i" dig @127.0.0.1 -p "$PORT" +tries=3 +time=5 +short "host$i.test"
+        start "dig$i" dig @127.0.0.1 -p "$PORT" +tries=3 +time=20 +short "host$i.test"
     done
     for i in {1..30}; do
         finished "dig$i"

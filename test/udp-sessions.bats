@@ -137,6 +137,15 @@ links() {
         nsenter -t "$other" -n ip link set "w$link" up
         nsenter -t "$other" -n ip address add fe80::2/64 dev "w$link" nodad
     done
+    for link in a b; do
+        wait_for is_up "v$link"
+        wait_for is_up "w$link" nsenter -t "$other" -n
+    done
+}
+
+# is_up LINK [COMMAND...]
+is_up() {
+    "${@:2}" ip -o link show dev "$1" | grep -q ' state UP '
 }
 
 is_elsewhere() {
@@ -146,9 +155,10 @@ is_elsewhere() {
     now=$(readlink "/proc/${pid% }/ns/net") && [ "$now" != "$(readlink /proc/self/ns/net)" ]
 }
 
-# from_there FROM TO: asks from that side.
+# from_there FROM TO: asks from that side. What is sent again has one more answer, which the next one
+# that asks from there must not get: hence not soon.
 from_there() {
-    nsenter -t "$other" -n "$DATAGRAM" ask --from="[$1]:7001" --sizes=0,1,508 --retry=500 "$2" \
+    nsenter -t "$other" -n "$DATAGRAM" ask --from="[$1]:7001" --sizes=0,1,508 --retry=5000 "$2" \
         "$(port_of relay)"
 }
 
@@ -244,8 +254,8 @@ from_there() {
     [ "$(cut -f 5 log | sort -u)" = target.test ]
 }
 
-# answers_and_goes FILE: a target that answers its first datagram once FILE exists, 100 times by 10
-# bytes, and ends.
+# answers_and_goes FILE: a target that says that it is asked, answers that first datagram once FILE
+# exists, 100 times by 10 bytes, and ends.
 answers_and_goes() {
     rm -f leaver.out
     # shellcheck disable=SC2016
@@ -255,6 +265,7 @@ answers_and_goes() {
         $| = 1;
         print +(unpack "S n", getsockname $s)[1], "\n";
         my $from = recv $s, my $data, 65536, 0;
+        print "asked\n";
         select undef, undef, undef, 0.01 until -e $ARGV[0];
         send $s, sprintf("%010d", $_), 0, $from for 1 .. 100;' "$1"
     wait_for test -s leaver.out
@@ -272,7 +283,7 @@ answers_and_goes() {
         TO="127.0.0.1 $(head -n 1 leaver.out)" relay
         exec 5<>"/dev/udp/127.0.0.1/$(port_of relay)"
         printf one >&5
-        wait_for has_records 1
+        wait_for grep -q asked leaver.out
         pid=$(first)
         kill -STOP "$pid"
         touch go
