@@ -12,11 +12,30 @@ forward() {
     local target
 
     read -ra target <<<"${TARGET:-127.0.0.1 $(port_of target)}"
-    rm -f number
+    rm -f number opened
     # shellcheck disable=SC2016
     serve relay --count=1 --status-file="$T/relay.status" 127.0.0.1 0 sh -c '
         echo "$$" >number.new && mv number.new number && exec "$@"' - \
         "${UNDER[@]}" "$RELAY" --log="$T/log" "$@" "${target[@]}"
+}
+
+# opened: the relay has both connections; what waits for $T/opened goes on.
+opened() {
+    wait_for test -s log
+    touch opened
+}
+
+# relay_is_stuck PORT: it sleeps though something is there to be read from its connection with that
+# port at either end, so the other side takes no more.
+relay_is_stuck() {
+    has_input "$1" && grep -q '^State:.S' "/proc/$(<number)/status" && has_input "$1"
+}
+
+# has_input PORT: of the relay, from the client with its own port, from the target with the target's.
+has_input() {
+    awk -v port="$(printf :%04X "$1")$" -v own="$(printf :%04X "$(port_of relay)")$" '
+        $4 == "01" && (port == own ? $2 ~ own : $3 ~ port) && $5 !~ /:0+$/ { found = 1 }
+        END { exit !found }' /proc/net/tcp
 }
 
 client() {
