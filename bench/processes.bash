@@ -99,7 +99,7 @@ or_gone() {
 
 # has_started NAME: it listens by itself.
 has_started() {
-    wait_until 5000 or_gone "$1" serves "$1"
+    wait_until 30000 or_gone "$1" serves "$1"
     lives "$1" && serves "$1"
 }
 
@@ -213,7 +213,7 @@ end() {
     if [ -n "$CGROUP" ]; then
         kill "${PID[$1]}" 2>/dev/null
         wait_until 200 is_empty "$1" || echo 1 >"$CGROUP/$1/cgroup.kill"
-        wait_until 5000 is_empty "$1"
+        wait_until 30000 is_empty "$1"
         return
     fi
     FAMILY=$(family "${PID[$1]}")
@@ -223,7 +223,7 @@ end() {
     wait_until 500 is_extinct && return
     # shellcheck disable=SC2086
     kill -KILL $LEFT 2>/dev/null
-    wait_until 5000 is_extinct
+    wait_until 30000 is_extinct
 }
 
 stop() {

@@ -8,7 +8,7 @@ load helper
 
 setup() {
     common_setup
-    listen target --count=1 127.0.0.1 0 print-peer send:welcome
+    listen target --count=1 --deadline=600 127.0.0.1 0 print-peer send:welcome
     to=(127.0.0.1 "$(port_of target)")
 }
 

@@ -61,6 +61,15 @@ stalls_with_pipe() {
     wait_for has_pipes 2
 }
 
+# is_full: of what the client pours the relay takes no more, and it has a pipe.
+is_full() {
+    wait_for has_pipes 2
+    wait_for relay_is_stuck "$(port_of relay)"
+    has_pipes 2
+    touch full
+    wait_for test -e flooded
+}
+
 @test "a target that stalls keeps what is in the pipe, and gets all; the quiet pipe is closed" {
     stalls_with_pipe 127.0.0.1 0
     touch go
@@ -100,31 +109,32 @@ stalls_with_pipe() {
 }
 
 @test "a half-close with much still in the pipe: the other side gets it, and then the end" {
-    listen target --count=1 --rcvbuf=4096 127.0.0.1 0 wait-file:"$T/go" check:2500000:3 eof send:x
+    # By the first bytes, which are taken slowly, there is a pipe for the others.
+    listen target --count=1 --rcvbuf=4096 127.0.0.1 0 check:2000000:2 wait-file:"$T/go" \
+        check:2500000:3 eof send:x
     forward
-    start_client data:2500000:3 fin touch:"$T/sent" recv:1 eof
+    start_client data:2000000:2 data:2500000:3 fin touch:"$T/sent" recv:1 eof
+    wait_for test -e sent
     wait_for has_pipes 2
     touch go
     finished client
     finished target
-    ended 2500000 1 done-remote-closed
+    ended 4500000 1 done-remote-closed
 }
 
 @test "a reset while the pipe is full, from either side, is passed on" {
     listen target --count=1 127.0.0.1 0 wait-file:"$T/go" rst
     forward
-    start_client flood:300 touch:"$T/flooded" reset
-    wait_for has_pipes 2
-    wait_for test -e flooded
+    start_client pour:"$T/full" touch:"$T/flooded" reset
+    is_full
     touch go
     finished client
     ended_with done-local-closed
-    rm -f log go flooded
+    rm -f log go full flooded
     listen target --count=1 127.0.0.1 0 wait-file:"$T/go" reset
     forward
-    start_client flood:300 touch:"$T/flooded" rst
-    wait_for has_pipes 2
-    wait_for test -e flooded
+    start_client pour:"$T/full" touch:"$T/flooded" rst
+    is_full
     touch go
     finished client
     finished target
@@ -135,9 +145,8 @@ stalls_with_pipe() {
 @test "SIGTERM while the pipe is full ends the connection" {
     listen target --count=1 127.0.0.1 0 wait-file:"$T/go" reset
     forward
-    start_client flood:300 touch:"$T/flooded" closed
-    wait_for has_pipes 2
-    wait_for test -e flooded
+    start_client pour:"$T/full" touch:"$T/flooded" closed
+    is_full
     kill "$(<number)"
     ended_with done-local-closed
     finished client
@@ -150,11 +159,15 @@ stalls_with_pipe() {
     UNDER=(prlimit --nofile=5)
     listen target --count=1 127.0.0.1 0 both:$MUCH:1:2 eof
     moves_both_ways
+    rm log
     listen target --count=1 127.0.0.1 0 wait-file:"$T/go" discard
     forward
-    start_client flood:300 touch:"$T/flooded" wait-file:"$T/go"
-    wait_for test -e flooded
+    start_client pour:"$T/full" touch:"$T/flooded" wait-file:"$T/go"
+    wait_for test -s log
+    wait_for relay_is_stuck "$(port_of relay)"
     has_pipes 0
+    touch full
+    wait_for test -e flooded
     touch go
     finished client
     relay_ends 0
@@ -188,9 +201,14 @@ start_hoard() {
     moves_both_ways
     listen target --count=1 127.0.0.1 0 wait-file:"$T/go" discard
     forward
-    start_client flood:300 touch:"$T/flooded" wait-file:"$T/go" flood:20000 fin
-    wait_for test -e flooded
+    rm log
+    install -m 666 /dev/null log
+    start_client pour:"$T/full" touch:"$T/flooded" wait-file:"$T/go" flood:20000 fin
+    wait_for test -s log
+    wait_for relay_is_stuck "$(port_of relay)"
     has_pipes 0
+    touch full
+    wait_for test -e flooded
     stop hoard
     touch go
     wait_for has_pipes 2

@@ -25,9 +25,10 @@ asks() {
 
 @test "datagram: an echo, of all sizes, of many clients, in a window" {
     answer target 127.0.0.1 0
-    asks --clients=20 --sizes=0,1,508,1472,8192,65507 --retry=500
+    asks --deadline=60 --clients=20 --sizes=0,1,508,1472,8192,65507 --retry=500
     [ "$status" = 0 ]
-    [[ $output == '120 sent, 120 got, '*' again' ]]
+    # What is sent again by one that waited too long has one reply more.
+    [[ $output =~ ^120\ sent,\ (1[2-9]|[2-9][0-9])[0-9]\ got,\ [0-9]+\ again$ ]]
     [ "$(output_of target | cut -d ' ' -f 1,3 | sort | uniq | wc -l)" = 6 ]
     asks --window=50 --sizes=4,5,6 --rounds=50 --in-order
     [ "$output" = '150 sent, 150 got, 0 again' ]
@@ -67,7 +68,7 @@ asks() {
     asks --clients=2 --deadline=0.3
     [ "$status" = 1 ]
     [[ $output == *'2 of 2 clients miss replies at the deadline'* ]]
-    asks --retry=50 --deadline=0.3
+    asks --retry=50 --deadline=5
     [ "$status" = 1 ]
     run ! grep -q ' 0 again' <<<"$output"
     asks --replies=0 --rounds=3

@@ -746,7 +746,7 @@ static int main_flood(char **list)
     sigaction(SIGINT, &on_signal, NULL);
     open_clients(&target);
     make_request(&expected, &clients[0], 0);
-    for (int round = 0; !stopping && now_ms() < end_ms; round++) {
+    for (int round = 0; !stopping && (round == 0 || now_ms() < end_ms); round++) {
         for (int i = 0; i < options.clients && !stopping; i++) {
             send_to(clients[i].fd, &target, expected.bytes, request_size(round));
             totals.sent++;

@@ -65,12 +65,15 @@ wait_for() {
     done
 }
 
-# Call it in the test's own shell, neither in `run` nor in a subshell.
+# Call it in the test's own shell, neither in `run` nor in a subshell. What another of the same name
+# has said is gone at once, not when the new process gets to it.
 start() {
     local name=$1
 
     shift
-    "$PEER" under "$@" </dev/null >"$T/$name.out" 2>"$T/$name.err" 3>&- 4>&- &
+    {
+        "$PEER" under "$@" </dev/null 3>&- 4>&- &
+    } >"$T/$name.out" 2>"$T/$name.err"
     echo "$!" >"$T/$name.pid"
 }
 

@@ -92,7 +92,7 @@ fields() {
     relay_once --log=journal 127.0.0.1 "$(port_of target)"
     [ "$(client send:hello fin rest)" = hello ]
     relay_ends 0
-    ((SECONDS - start < 15))
+    ((SECONDS - start < 45))
     line="unable to write journal: Resource temporarily unavailable; lost: .*"
     wait_for grep -q "$line"$'\t0\t0\topened' syslog.out
     wait_for grep -q "$line"$'\t5\t5\tdone-remote-closed' syslog.out
@@ -100,19 +100,40 @@ fields() {
     run ! grep -q CLIENT= journal.out
 }
 
-@test "a journal that is slow for less than that loses nothing" {
+# slow_journal: a connection while the journal stands still, in $TOOK milliseconds.
+slow_journal() {
+    local began
+
+    rm -f target.out
     start_stand_in
     listen target 127.0.0.1 0 print-peer echo
     signal_stand_in STOP
     "$PEER" stuff "$JOURNAL"
+    began=${EPOCHREALTIME/./}
     relay_once --log=journal 127.0.0.1 "$(port_of target)"
     start client "$PEER" connect 127.0.0.1 "$(port_of relay)" send:hello fin rest
     wait_for grep -q 127.0.0.1 target.out
-    run ! is_answered
+    if is_answered; then early=yes; else early=; fi
     signal_stand_in CONT
     finished client
     is_answered
     relay_ends 0
+    TOOK=$(((${EPOCHREALTIME/./} - began) / 1000))
+}
+
+@test "a journal that is slow for less than that loses nothing" {
+    local early TOOK
+
+    slow_journal
+    # Took it longer than the relay waits, then nothing is said about less.
+    while ((TOOK >= 2000)); do
+        echo "it took $TOOK ms"
+        ((SECONDS < 120)) || skip "this machine is too slow"
+        stop journal
+        stop target
+        slow_journal
+    done
+    [ -z "$early" ]
     wait_for grep -q RESULT=done-remote-closed journal.out
     [ "$(grep -c ^RESULT= journal.out)" = 2 ]
 }
@@ -202,7 +223,7 @@ entry_has() {
     serve_inside relay --count=1 127.0.0.1 0 "$RELAY" --log=journal 127.0.0.1 "$(port_of target)"
     [ "$(client send:hello fin rest)" = hello ]
     finished relay
-    ((SECONDS - start < 15))
+    ((SECONDS - start < 45))
     inside kill -CONT "$journald"
     [ -z "$(entries RESULT=opened)" ]
     journal -o cat -t rinetd-relay -p err >said

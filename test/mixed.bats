@@ -78,33 +78,32 @@ sizes() {
     stop target
     listen_datagrams target --replies=3 --reply-size=0 127.0.0.1 0 echo
     rm log
-    once --timeout=1
+    once --timeout=5
     [ -z "$(client send:x rest)" ]
     lines_are '0 0 opened' '1 0 done-remote-closed'
 }
 
-late() {
+# twice [ARG...]: as once, for the next two.
+twice() {
+    serve relay --count=2 --status-file="$T/relay.status" 127.0.0.1 0 "$RELAY" --log="$T/log" "$@" \
+        127.0.0.1 "$(port_of target)/udp"
+}
+
+ends_by_time() {
     listen_datagrams target --delay=300 127.0.0.1 0 echo
-    "$1" --timeout=2
+    "$1" --timeout=5
+    start idle "$PEER" connect 127.0.0.1 "$(port_of relay)" send:abc recv:3 eof
     [ "$(client send:question fin rest)" = question ]
-    lines_are '0 0 opened' '8 8 done-remote-closed'
+    finished idle
+    lines_are '0 0 opened' '0 0 opened' '3 3 done-remote-closed' '8 8 done-remote-closed'
     stop target
 }
 
-@test "TCP to UDP: who has said all still gets the reply" {
-    in_both_modes late
-}
-
-idle() {
-    listen_datagrams target 127.0.0.1 0 echo
-    "$1" --timeout=1
-    client send:abc recv:3 eof
-    lines_are '0 0 opened' '3 3 done-remote-closed'
-    stop target
-}
-
-@test "TCP to UDP: a timeout" {
-    in_both_modes idle
+@test "TCP to UDP: a timeout, and who has said all still gets the reply" {
+    ends_by_time twice
+    relay_ends 0
+    rm -f log said
+    ends_by_time pool
 }
 
 nobody() {
@@ -258,7 +257,7 @@ require_ipv6() {
     pool
     hold client send:last rst
     worker=$(busy_workers)
-    kill -STOP "$worker"
+    halt "$worker"
     let_go client
     kill -CONT "$worker"
     wait_for came target 2

@@ -6,12 +6,13 @@
 
 load helper
 
-# fails_with TEXT ACTION...: a connection to `port_of other` must end with exit status 1 and TEXT.
+# fails_with TEXT ACTION...: a connection to `port_of other` must end with exit status 1 and TEXT, by
+# the deadline of $DEADLINE.
 fails_with() {
     local text=$1
 
     shift
-    run -1 "$PEER" connect --deadline=0.3 127.0.0.1 "$(port_of other)" "$@"
+    run -1 "$PEER" connect --deadline="${DEADLINE:-60}" 127.0.0.1 "$(port_of other)" "$@"
     [[ $output == *"$text"* ]]
 }
 
@@ -52,7 +53,7 @@ EOT
     listen other 127.0.0.1 0 data:1000 fin discard
     fails_with 'the end came after 1000 bytes' check:1001
     listen other 127.0.0.1 0 data:1000 discard
-    fails_with 'not done by the deadline of 0.3 s, after 1000 bytes' check:1001
+    DEADLINE=5 fails_with 'not done by the deadline of 5 s, after 1000 bytes' check:1001
 }
 
 @test "peer: eof and closed fail if there is so much as one byte" {
@@ -69,7 +70,7 @@ EOT
     "$PEER" connect 127.0.0.1 "$(port_of other)" 'send:go\n' reset
     stop other
     listen other 127.0.0.1 0 line fin discard
-    fails_with 'eof: not done by the deadline' eof
+    DEADLINE=0.3 fails_with 'eof: not done by the deadline' eof
     fails_with 'reset: expected a reset, got the end after 0 bytes' 'send:go\n' reset
     "$PEER" connect 127.0.0.1 "$(port_of other)" 'send:go\n' closed
 }
@@ -84,7 +85,7 @@ EOT
 
 @test "peer: a silent listener answers nobody" {
     listen other --silent 127.0.0.1 0
-    fails_with 'no answer by the deadline' eof
+    DEADLINE=0.3 fails_with 'no answer by the deadline' eof
 }
 
 @test "peer: of many connections, one that fails is told with its reason" {

@@ -35,7 +35,9 @@
 #define CHUNK         65536
 #define ACTIONS_MAX   64
 #define GRACE_MS      500
-#define POLITE_MS     10000 // a process that is told to end may not run at once
+#define POLITE_MS     10000 // for what a command leaves behind, before it is killed
+#define END_MS        20000 // for who was told to end, before it is killed
+#define GONE_MS       60000 // for who was killed
 #define SHOWN_BYTES   40
 #define LOWEST_PORT   10000
 #define PORT_TEXT_MAX 128
@@ -56,7 +58,7 @@ static const char usage_text[] =
     "also:   --deadline=SECONDS --rcvbuf=BYTES --sndbuf=BYTES\n"
     "ACTION: send:TEXT (\\n \\r \\t \\0 \\\\ \\xHH)  data:BYTES[:SEED]  check:BYTES[:SEED]\n"
     "        both:BYTES:SEED_OUT:SEED_IN  recv:BYTES  line  rest  echo  discard  flood:MS\n"
-    "        fin  rst  close  eof  reset  closed  refused  hold  sleep:MS\n"
+    "        pour:PATH  fin  rst  close  eof  reset  closed  refused  hold  sleep:MS\n"
     "        wait-file:PATH  touch:PATH  print-peer  print-local\n";
 
 struct options {
@@ -506,6 +508,21 @@ static void do_flood(int *fd, const struct action *a)
     print_number(done_bytes);
 }
 
+// Like flood, but until the file is there: whoever reads may stall, and be waited for.
+static void do_pour(int *fd, const struct action *a)
+{
+    static struct stream s;
+    struct pollfd p = {.fd = *fd, .events = POLLOUT};
+
+    stream_start(&s, UINT64_MAX, 1);
+    while (access(a->path, F_OK) < 0) {
+        left_ms();
+        if (!stream_send(*fd, &s))
+            poll(&p, 1, 10);
+    }
+    print_number(done_bytes);
+}
+
 static void do_fin(int *fd, const struct action *a)
 {
     (void)a;
@@ -619,6 +636,7 @@ static const struct kind kinds[] = {
     {"echo", NOTHING, 0, 0, do_echo},
     {"discard", NOTHING, 0, 0, do_discard},
     {"flood", NUMBERS, 1, 1, do_flood},
+    {"pour", PATH, 0, 0, do_pour},
     {"fin", NOTHING, 0, 0, do_fin},
     {"rst", NOTHING, 0, 0, do_rst},
     {"close", NOTHING, 0, 0, do_close},
@@ -1111,7 +1129,7 @@ static bool crew_wait(struct crew *c, int signal_fd, int fd, int ms)
 // Ends those that still run: politely, then not.
 static void crew_end(struct crew *c, int signal_fd)
 {
-    int64_t end = now_ms() + POLITE_MS;
+    int64_t end = now_ms() + END_MS;
 
     c->stopping = true;
     crew_signal(c, SIGTERM);
@@ -1261,13 +1279,16 @@ static int open_status_file(void)
     return fd;
 }
 
-// With its queue full, the kernel drops each further SYN: a host that says nothing.
-static void fill_queue(const struct target *t)
+// With its queue full, the kernel drops each further SYN: a host that says nothing. It is full when
+// there is something to accept, which may be later than connect(2) returns.
+static void fill_queue(const struct target *t, int listener)
 {
     int fd = new_socket(t->address.ss_family, SOCK_STREAM);
 
     if (connect(fd, (const struct sockaddr *)&t->address, t->size) < 0)
         fail("unable to fill the queue: %s", strerror(errno));
+    start_clock();
+    await(listener, POLLIN);
 }
 
 static int accept_loop(struct target *t, char **command)
@@ -1277,7 +1298,7 @@ static int accept_loop(struct target *t, char **command)
     bool in_time;
 
     if (options.silent)
-        fill_queue(t);
+        fill_queue(t, listener);
     announce(t);
     start_clock();
     if (options.silent) {
@@ -1426,7 +1447,7 @@ static void sweep(void)
 {
     int64_t start = now_ms();
 
-    for (int round = 0; now_ms() < start + 2L * POLITE_MS; round++) {
+    for (int round = 0; now_ms() < start + GONE_MS; round++) {
         bool polite = now_ms() < start + POLITE_MS;
 
         while (waitpid(-1, NULL, WNOHANG) > 0)
@@ -1468,10 +1489,10 @@ static int attend(pid_t pid, const sigset_t *set)
 
         if (signal_number > 0 && signal_number != SIGCHLD)
             kill(pid, signal_number);
-        if (signal_number == SIGTERM)
-            kill(pid, SIGCONT);
-        if (signal_number == SIGTERM || signal_number == SIGINT)
-            kill_at = now_ms() + 2L * POLITE_MS;
+        if (signal_number == SIGTERM || signal_number == SIGINT) {
+            kill(pid, SIGCONT); // a test may have stopped it
+            kill_at = now_ms() + END_MS + GRACE_MS;
+        }
         if (now_ms() > kill_at)
             kill(pid, SIGKILL);
         while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {

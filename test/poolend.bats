@@ -36,10 +36,6 @@ listener_is_free() {
     finished other
 }
 
-has_no_holder() {
-    [ -z "$(holders "$1")" ]
-}
-
 # first_ends_by SIGNAL: with idle workers and two busy ones.
 first_ends_by() {
     local port inode pid idle busy began
@@ -59,7 +55,7 @@ first_ends_by() {
     wait_for is_gone "$pid"
     began=$(((${EPOCHREALTIME/./} - began) / 1000))
     echo "it took $began ms"
-    ((began < 15000))
+    ((began < 30000))
     wait_for has_ended "${idle[@]}"
     wait_for has_no_holder "$inode"
     listener_is_free "$port" "$inode"
@@ -74,22 +70,23 @@ first_ends_by() {
 
 @test "SIGTERM to the first process: it ends at once, the idle ones too, open connections go on" {
     first_ends_by TERM
-    has_status 0
+    wait_for has_status 0
     [ ! -s said ]
 }
 
 @test "SIGKILL to the first process: the same" {
     first_ends_by KILL
-    has_status 'signal 9'
+    wait_for has_status 'signal 9'
 }
 
 @test "SIGINT and SIGHUP to the first process: the same" {
     first_ends_by INT
-    has_status 0
+    wait_for has_status 0
     stop relay
+    rm relay.status
     : >log
     first_ends_by HUP
-    has_status 0
+    wait_for has_status 0
 }
 
 @test "under a superserver, after SIGTERM the next client gets a new process" {
@@ -99,6 +96,7 @@ first_ends_by() {
     hold one
     pid=$(first)
     kill "$pid"
+    wait_for is_gone "$pid"
     greets
     [ "$(first)" != "$pid" ]
     let_go one
@@ -114,9 +112,10 @@ first_ends_by() {
         send:x recv:1 fin eof
     for i in 1 2 3 4 5; do
         wait_for logged_more "$((i * 150))"
+        is_running many || break # they were quicker than we
         pid=$(first)
         kill -TERM "$pid"
-        wait_for is_another "$pid"
+        wait_for or_over many is_another "$pid"
     done
     finished many
     wait_for logged_times done-remote-closed 1501
@@ -133,9 +132,10 @@ first_ends_by() {
         send:x recv:1 fin eof
     for i in 1 2 3 4 5; do
         wait_for logged_more "$((i * 150))"
+        is_running many || break # they were quicker than we
         pid=$(first)
         kill -KILL "$pid"
-        wait_for is_another "$pid"
+        wait_for or_over many is_another "$pid"
     done
     finished many
     wait_for logged_times done-remote-closed 1501
@@ -162,13 +162,14 @@ logged_more() {
     inode=$(inode_of "$port")
     pid=$(first)
     worker=$(workers | cut -d ' ' -f 1)
-    kill -STOP "$worker"
+    wait_for is_at_rest "$worker"
+    halt "$worker"
     began=${EPOCHREALTIME/./}
     kill "$pid"
     wait_for is_gone "$pid"
     began=$(((${EPOCHREALTIME/./} - began) / 1000))
     echo "it took $began ms"
-    ((began >= 200 && began < 15000))
+    ((began >= 190 && began < 30000))
     wait_for is_gone "$worker"
     listener_is_free "$port" "$inode"
 }
@@ -194,7 +195,7 @@ logged_more() {
     hold one
     wait_for has_workers -ge 5
     # shellcheck disable=SC2046
-    kill -KILL $(idle_workers)
+    kill -KILL $(idle_workers) || true # one too many may just leave
     greets
     wait_for has_workers -ge 5
     let_go one
@@ -262,7 +263,8 @@ one_is_over() {
     greets
     wait_for has_workers = 5
     pid=$(workers | cut -d ' ' -f 1)
-    kill -STOP "$pid"
+    wait_for is_at_rest "$pid"
+    halt "$pid"
     client --times=50 --parallel=5 send:hello recv:5 fin eof >/dev/null
     kill -CONT "$pid"
     wait_for logged_times done-remote-closed 51
@@ -281,9 +283,9 @@ queued() {
     hand_relay
     greets
     wait_for logged_times done-remote-closed 1
-    wait_for has_workers = 5
+    wait_for is_calm 5
     mapfile -t idle < <(workers | xargs -n 1)
-    kill -STOP "${idle[@]}"
+    halt "${idle[@]}"
     start many "$PEER" connect --times=5 --parallel=5 127.0.0.1 "$(port_of relay)" \
         send:hello recv:5 wait-file:"$T/go" fin eof
     wait_for queued 5
@@ -354,7 +356,7 @@ has_none_of() {
     hand_relay --max=1 --per-source=3
     greets
     pid=$(workers | tr -d ' ')
-    wait_for test "$(busy_workers | wc -w)" = 0
+    wait_for is_at_rest "$pid"
     before=$(readlink "/proc/$pid/fd/"*)
     # More than once, and in both directions
     start one "$PEER" connect --from=127.11.22.33 127.0.0.1 "$(port_of relay)" \
@@ -365,7 +367,7 @@ has_none_of() {
     touch go
     finished one
     wait_for logged_times done-remote-closed 2
-    wait_for is_free "$pid"
+    wait_for is_at_rest "$pid"
     [ "$(workers | tr -d ' ')" = "$pid" ]
     has_none_of "$pid" "$mark" 127.11.22.33 $'\x7f\x0b\x16\x21'
     [ "$(readlink "/proc/$pid/fd/"*)" = "$before" ]
@@ -378,7 +380,7 @@ has_none_of() {
     hand_relay --max=1
     greets
     pid=$(workers | tr -d ' ')
-    wait_for is_free "$pid"
+    wait_for is_at_rest "$pid"
     before=$(readlink "/proc/$pid/fd/"*)
     kib=$(own_kib "$pid")
     hold one both:8000000:1:1 touch:"$T/over" wait-file:"$T/end" fin eof
@@ -387,14 +389,14 @@ has_none_of() {
     wait_for is_lean "$pid" "$kib"
     touch end
     finished one
-    wait_for is_free "$pid"
-    is_lean "$pid" "$kib"
+    wait_for is_at_rest "$pid"
+    wait_for is_lean "$pid" "$kib"
     [ "$(readlink "/proc/$pid/fd/"*)" = "$before" ]
 }
 
-# own_kib PID: memory that is no other's and of no file
+# own_kib PID: memory that is no other's and of no file. The sums in its status may lag.
 own_kib() {
-    awk '/^RssAnon:/ { print $2 }' "/proc/$1/status"
+    awk '/^Anonymous:/ { print $2 }' "/proc/$1/smaps_rollup"
 }
 
 # is_lean PID KIB: it has no pipe, and beside the KIB from before less than a bulk read takes.
@@ -415,13 +417,9 @@ is_lean() {
     let_go one
     wait_for logged_times done-remote-closed 1
     for pid in $(workers); do
-        wait_for is_free "$pid"
+        wait_for is_at_rest "$pid"
         has_none_of "$pid" 127.11.22.33 $'\x7f\x0b\x16\x21'
     done
-}
-
-is_free() {
-    [ ! -e "/proc/$1/fd/0" ]
 }
 
 @test "signals are as they were for the next client of a worker" {
@@ -430,10 +428,10 @@ is_free() {
     hand_relay --max=1
     greets
     pid=$(workers | tr -d ' ')
-    wait_for is_free "$pid"
+    wait_for is_at_rest "$pid"
     grep '^Sig[BIC]' "/proc/$pid/status" >before
     client --times=10 send:hello recv:5 fin eof >/dev/null
-    wait_for is_free "$pid"
+    wait_for is_at_rest "$pid"
     grep '^Sig[BIC]' "/proc/$pid/status" | diff before -
     greets
 }
@@ -463,7 +461,7 @@ all_watch() {
     require prlimit
     hand_relay
     greets
-    wait_for has_workers = 5
+    wait_for is_calm 5
     wait_for all_watch
     for pid in $(workers); do
         prlimit --nofile=0: --pid "$pid"
@@ -533,7 +531,7 @@ all_watch() {
     hand 127.0.0.1 0 setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups \
         "$RELAY" --log="$T/log" 127.0.0.1 "$(port_of target)"
     greets
-    wait_for has_workers = 5
+    wait_for is_calm 5
     pid=$(first)
     as_user "$user" prlimit --nproc=1: --pid "$pid"
     for i in 1 2 3 4 5; do

@@ -19,6 +19,19 @@ forward() {
         "${UNDER[@]}" "$RELAY" --log="$T/log" "$@" "${target[@]}"
 }
 
+# relay_is_stuck PORT: it sleeps though something is there to be read from its connection with that
+# port at either end, so the other side takes no more.
+relay_is_stuck() {
+    has_input "$1" && grep -q '^State:.S' "/proc/$(<number)/status" && has_input "$1"
+}
+
+# has_input PORT: of the relay, from the client with its own port, from the target with the target's.
+has_input() {
+    awk -v port="$(printf :%04X "$1")$" -v own="$(printf :%04X "$(port_of relay)")$" '
+        $4 == "01" && (port == own ? $2 ~ own : $3 ~ port) && $5 !~ /:0+$/ { found = 1 }
+        END { exit !found }' /proc/net/tcp
+}
+
 client() {
     "$PEER" connect 127.0.0.1 "$(port_of relay)" "$@"
 }

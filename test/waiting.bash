@@ -98,6 +98,35 @@ idle_workers() {
     comm -23 <(workers | xargs -n 1 | sort) <(busy_workers | sort)
 }
 
+# is_at_rest WORKER: it waits for a connection, and nothing of the last one is left to be done.
+is_at_rest() {
+    [ ! -e "/proc/$1/fd/0" ] && grep -qs '^State:.S' "/proc/$1/status"
+}
+
+# is_calm N: there are so many workers, and the first process, which watches for some milliseconds
+# after each connection whether another one waits, has slept for longer than that.
+is_calm() {
+    local pid before
+
+    pid=$(first)
+    before=$(sleeps "$pid") && sleep 0.1 && [ "$(sleeps "$pid")" = "$before" ] &&
+        has_workers -eq "$1"
+}
+
+sleeps() {
+    grep -qs '^State:.S' "/proc/$1/status" && grep ctxt_switches "/proc/$1/status"
+}
+
+# halt PID...: returns when they are stopped.
+halt() {
+    local pid
+
+    kill -STOP "$@"
+    for pid; do
+        wait_for grep -q '^State:.T' "/proc/$pid/status"
+    done
+}
+
 is_gone() {
     [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
 }
@@ -115,6 +144,10 @@ inode_of() {
 # holders INODE: the processes that have this socket
 holders() {
     find /proc/[0-9]*/fd -lname "socket:\[$1\]" 2>/dev/null | cut -d / -f 3 | sort -u
+}
+
+has_no_holder() {
+    [ -z "$(holders "$1")" ]
 }
 
 # ticks PID: of the processor, used so far

@@ -34,6 +34,7 @@ has_done() {
     own_etc hosts.deny <<<'web: 127.0.0.2'
     hand_relay --wrap=web --max=50 --per-source=40 --linger=30 --deny=127.0.0.9
     welcomed
+    wait_for has_done 1 # the client knows of the end before the log has it
     client --from=127.0.0.2 closed
     client --from=127.0.0.9 closed
     own_etc hosts.deny <<<'web: 127.0.0.1'
@@ -87,6 +88,7 @@ has_done() {
     own_etc hosts.deny <<<'web: 127.0.0.2'
     serve relay 127.0.0.1 0 "$RELAY" --log="$T/log" --wrap=web 127.0.0.1 "$(port_of target)"
     welcomed
+    wait_for has_done 1
     client --from=127.0.0.2 closed
     wait_for logged_lines '127.0.0.1|opened' '127.0.0.1|done-local-closed' '127.0.0.2|denied'
 }
