@@ -23,16 +23,15 @@ processor_time() {
 # relay_rests: while nothing moves, the relay does next to nothing. The time is what is measured; it
 # may still move something at first, and a machine that is stalled may charge a process for that.
 relay_rests() {
-    local before after i
+    local before after
 
-    for i in 1 2 3; do
+    for _ in 1 2 3; do
         before=$(processor_time)
         sleep 0.3
         after=$(processor_time)
         echo "used $((after - before)) ms of 300"
         ((after - before >= 100)) || return 0
     done
-    : "$i"
     return 1
 }
 
