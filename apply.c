@@ -17,7 +17,8 @@
 
 #define GENERATED "/run/systemd/generator"
 #define RETRY_MS  5000 // an old worker closes its listener within much less
-#define LOOK_MS   50   // between two tries
+#define LOOK_MS   50   // after the first try; each time it is doubled, up to
+#define PAUSE_MS  1000
 #define WANTS     "sockets.target.wants"
 
 // What is to be done with a unit, in this order.
@@ -512,13 +513,14 @@ static int start_sockets(struct work *work)
 {
     const struct systemd silent = {.say = NULL};
     int64_t until_ms = now_ms() + RETRY_MS;
-    int failed = 0;
+    int failed = 0, pause_ms = LOOK_MS;
 
     while (order(work, &silent, "start", START) < 0) {
         failed = count_failed(work);
         if (failed <= 0 || now_ms() >= until_ms)
             break;
-        wait_ms(LOOK_MS);
+        wait_ms(pause_ms);
+        pause_ms = pause_ms < PAUSE_MS / 2 ? 2 * pause_ms : PAUSE_MS;
         order(work, &silent, "stop", AGAIN);
         order(work, &silent, "reset-failed", AGAIN);
         failed = 0;

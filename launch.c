@@ -768,10 +768,10 @@ static void end_gone_rules(struct launcher *launcher)
                             : "warning: rule \"%s\" %s: xinetd ends its open connections",
             service->title, successor(launcher->next, service) ? "gets another socket" : "is gone");
     }
-    while (gone > 0 && end_gone(launcher) > 0 && now_ms() < until_ms) {
+    while (gone > 0 && end_gone(launcher) > 0 && now_ms() < until_ms && !launcher->stop_asked) {
         int64_t look_ms = now_ms() + LOOK_MS;
 
-        while (launcher->pid && step(launcher, look_ms))
+        while (launcher->pid && !launcher->stop_asked && step(launcher, look_ms))
             ;
     }
 }
