@@ -325,7 +325,7 @@ has_ended() {
     grep -q done-remote-closed log
 }
 
-# keeps_socket WHAT LINE...: these rules take another socket for ::, and xinetd keeps the one it has.
+# keeps_socket WHAT LINE...: these rules take another socket for ::, and xinetd keeps the old one.
 keeps_socket() {
     printf '%s\n' "logfile $T/log" "${@:2}" >rinetd.conf
     run -3 hangup
