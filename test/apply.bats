@@ -82,6 +82,11 @@ deny_all() {
     echo 'deny 127.*'
 }
 
+# is_closed PORT: at once where systemd alone has had the listener, soon where workers have, too.
+is_closed() {
+    if [ "${MODE-}" = nowait ]; then is_refused "$1"; else soon_refused "$1"; fi
+}
+
 is_denied() {
     "$PEER" connect 127.0.0.1 "$1" eof
 }
@@ -147,7 +152,7 @@ is_denied() {
     apply
     said 'nothing to do'
     apply ''
-    soon_refused "${PORTS[0]}"
+    is_closed "${PORTS[0]}"
     [ -z "$(inside find "$FOLDER" -name 'rinetd*')" ]
 }
 
@@ -208,7 +213,7 @@ removed_rule() {
     gone=$(name_of "${PORTS[0]}")
     says "disabled $gone.socket"
     says "stopped $gone.socket"
-    soon_refused "${PORTS[0]}"
+    is_closed "${PORTS[0]}"
     forwards "${PORTS[1]}"
     goes_on one
     goes_on two
@@ -319,7 +324,7 @@ removed_rule() {
     write
     apply
     is_denied "${PORTS[0]}"
-    soon_refused "${PORTS[1]}"
+    is_closed "${PORTS[1]}"
     forwards "${PORTS[2]}"
     inside systemctl is-enabled "$(name_of "${PORTS[2]}").socket"
     [ -z "$(inside find "$UNITS" -name "$(name_of "${PORTS[1]}")*")" ]
@@ -338,7 +343,7 @@ removed_rule() {
     inside systemctl daemon-reload
     apply
     is_denied "${PORTS[0]}"
-    soon_refused "${PORTS[1]}"
+    is_closed "${PORTS[1]}"
     [ -z "$(inside find "$UNITS" -name "$(name_of "${PORTS[1]}")*")" ]
     goes_on one
     apply
@@ -417,7 +422,7 @@ drop_in() {
     apply
     says "restarted $socket"
     forwards "${PORTS[1]}"
-    soon_refused "${PORTS[0]}"
+    is_closed "${PORTS[0]}"
     apply
     said 'nothing to do'
     drop_in "$socket" '[Socket]' 'ListenStream=' "ListenStream=127.0.0.1:${PORTS[2]}"
@@ -523,7 +528,7 @@ FAKE
     touch go
     finished first
     finished second
-    soon_refused "${PORTS[1]}"
+    is_closed "${PORTS[1]}"
     forwards "${PORTS[2]}"
     FAKE='' FLAGS="-c $T/second.conf" apply
     said 'nothing to do'
@@ -541,7 +546,7 @@ waits_for_folder() {
     name=$(name_of "${PORTS[0]}")
     inside systemctl stop "$name.socket"
     inside systemctl disable "$name.socket"
-    soon_refused "${PORTS[0]}"
+    is_closed "${PORTS[0]}"
     apply
     said "enabled $name.socket" "started $name.socket"
     forwards "${PORTS[0]}"
@@ -559,7 +564,7 @@ waits_for_folder() {
     says 'put back what was there: the files and sockets are as before'
     diff <(echo "$before") <(files)
     forwards "${PORTS[0]}"
-    soon_refused "${PORTS[1]}"
+    is_closed "${PORTS[1]}"
     goes_on one
     stop other
     apply "$(rules "${PORTS[0]}")"
@@ -647,7 +652,9 @@ to_target() {
         open_and_going_on one "$port"
         apply "$(to_target 127.0.0.1 "$port")"
         forwards "$port"
-        wait_for "$PEER" connect 127.0.0.2 "$port" refused # by those who had been told to end, too
+        # By workers that had been told to end, too
+        [ "$MODE" = nowait ] || wait_for "$PEER" connect 127.0.0.2 "$port" refused
+        "$PEER" connect 127.0.0.2 "$port" refused
         apply "$(to_target 0.0.0.0 "$port")"
         forwards "$port"
         [ "$("$PEER" connect 127.0.0.2 "$port" send:hello fin rest)" = hello ]
@@ -655,7 +662,7 @@ to_target() {
         apply
         said 'nothing to do'
         apply ''
-        soon_refused "$port"
+        is_closed "$port"
     done
 }
 
@@ -706,7 +713,7 @@ to_target() {
     inside umount "$UNITS"
     apply
     is_denied "${PORTS[0]}"
-    soon_refused "${PORTS[1]}"
+    is_closed "${PORTS[1]}"
     goes_on one
 }
 
@@ -743,7 +750,7 @@ to_target() {
     apply
     said 'nothing to do'
     apply ''
-    soon_refused "${PORTS[0]}"
+    is_closed "${PORTS[0]}"
     inside systemctl is-active rinetd-tcp-mycopy.service
     inside test -e "$copy"
 }
@@ -769,5 +776,5 @@ to_target() {
     forwards "${ports[50]}"
     apply "$(rules "${ports[0]}")"
     forwards "${ports[0]}"
-    soon_refused "${ports[99]}"
+    is_closed "${ports[99]}"
 }

@@ -648,7 +648,7 @@ grows_evenly() {
     done
     # ... but some 3 KiB with its output.
     status=0
-    (ulimit -v 400000 && exec timeout 2000 "$GEN" -u root -r "${STUB:-/bin/true}" -c many "$@") \
+    (ulimit -v 400000 && exec timeout 500 "$GEN" -u root -r "${STUB:-/bin/true}" -c many "$@") \
         >/dev/null 2>err || status=$?
     ((status <= 1))
 }

@@ -34,6 +34,11 @@ sizes_at() {
     output_of "$1" | cut -d ' ' -f 3 | xargs
 }
 
+# has_got N: so many datagrams came to the target.
+has_got() {
+    [ "$(output_of target | wc -l)" = "$1" ]
+}
+
 # peers_of NAME: how many there were to this target, which is how many sessions.
 peers_of() {
     output_of "$1" | cut -d ' ' -f 1,2 | sort -u | wc -l
@@ -119,6 +124,10 @@ queue_is_empty() {
     awk -v port="$(printf ':%04X' "$1")" '
         substr($2, length($2) - 4) == port && $5 !~ /:00000000$/ { left = 1 }
         END { exit left }' /proc/net/udp
+}
+
+queue_is_not_empty() {
+    ! queue_is_empty "$1"
 }
 
 # life_of_a_rule: one with max=2 that lets in 127.0.0.* but for 127.0.0.2; its target goes and comes.

@@ -89,7 +89,6 @@ is_denied() {
     open_and_going_on one "${PORTS[0]}"
     open_and_going_on two "${PORTS[1]}"
     apply "$(rules "${PORTS[0]}")" 'deny 127.*' "$(rules "${PORTS[1]}")"
-    [ "$(grep -c 'ending process' said)" = 1 ]
     old_is_gone
     is_denied "${PORTS[0]}"
     forwards "${PORTS[1]}"
@@ -129,7 +128,11 @@ is_gone() {
 
 # Whoever was told to end has done so: until then he may yet take a client.
 old_is_gone() {
-    wait_for is_gone "$(sed -n 's/.*ending process \([0-9]*\),.*/\1/p' said)"
+    local pid
+
+    pid=$(sed -n 's/.*ending process \([0-9]*\),.*/\1/p' said)
+    [[ $pid =~ ^[0-9]+$ ]] || { echo "not one process: $pid" && return 1; }
+    wait_for is_gone "$pid"
 }
 
 @test "apply: another user, or another relay, and the first process is not the old one" {

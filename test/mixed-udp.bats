@@ -167,8 +167,8 @@ has_got_the_last() {
     [ "$(tail -c 3 target.out)" = END ]
 }
 
-# is_another_served PORT: by a connection that the target leaves in its queue. What is sent is lost as
-# long as the relay's socket is full.
+# is_another_served PORT: by a connection that the target leaves in its queue. What is sent is lost
+# as long as the relay's socket is full.
 is_another_served() {
     takes --from="127.0.0.3:$1" y
     has_lines log 2

@@ -160,7 +160,7 @@ name_server() {
         while (my $from = recv $s, my $query, 512, 0) {
             open my $asked, ">", "dns.asked";
             my ($question, $type) = $query =~ /^.{12}(.*?\0(..)..)/s or next;
-            my $known = $ARGV[0] =~ /known|late/ && $ARGV[0] ne "unknown";
+            my $known = $ARGV[0] =~ /^(known|late)$/;
             my $found = $known && $type eq "\0\1";
             next if $ARGV[0] eq "silent";
             select undef, undef, undef, 0.01 until $ARGV[0] ne "late" || -e "dns.go";

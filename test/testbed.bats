@@ -45,7 +45,7 @@ gone() {
 # boot: without `peer under`, which would end what is left behind.
 boot() {
     begin "$@"
-    WAIT_S=60 wait_for grep -q '^ready ' "$T/bed.out"
+    WAIT_S=240 wait_for grep -q '^ready ' "$T/bed.out"
     SYSTEMD=$(sed -n 's/^ready //p' "$T/bed.out")
 }
 

@@ -49,11 +49,6 @@ setup() {
     [ "$(peers_of target)" = 2 ]
 }
 
-# has_got N: so many datagrams came to the target.
-has_got() {
-    [ "$(output_of target | wc -l)" = "$1" ]
-}
-
 @test "what the target sends restarts the time, too" {
     relay --timeout=7
     stop target

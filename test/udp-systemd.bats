@@ -162,18 +162,12 @@ no_relay() {
     ask --from=127.0.0.1:7001
     inside kill -STOP "$(main_pid)"
     start client "$DATAGRAM" ask --clients=10 --sizes=0,20,2000 127.0.0.1 "$PORT"
-    wait_for queue_is_not_empty
+    wait_for queue_is_not_empty "$PORT"
     # It goes on when there is something to end, and then has both.
     inside kill -TERM "$(main_pid)"
     inside kill -CONT "$(main_pid)"
     finished client
     [ "$(how_often opened)" = 11 ]
-}
-
-queue_is_not_empty() {
-    awk -v port="$(printf ':%04X' "$PORT")" '
-        substr($2, length($2) - 4) == port && $5 !~ /:00000000$/ { found = 1 }
-        END { exit !found }' /proc/net/udp
 }
 
 @test "systemd: a relay that can't serve is started again with a pause, and serves once it can" {

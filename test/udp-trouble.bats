@@ -154,12 +154,18 @@ threads_of() {
     start late "$DATAGRAM" ask --window=10 --sizes=9,0,99 --rounds=3 --in-order 127.0.0.1 \
         "$(port_of relay)"
     wait_for test -e dns.asked
-    sleep 1 # for what comes after the first
+    wait_for is_asleep late # it has sent all, not the first alone
+    wait_for queue_is_empty "$(port_of relay)"
     touch dns.go
     finished late
     [ "$(sizes_at target)" = '5 9 0 99 9 0 99 9 0 99' ]
     wait_for logged_times opened 2
     [ "$(records | tail -n 1)" = '127.0.0.1 9 0 opened' ]
+}
+
+# is_asleep NAME: the one process of that name waits for something.
+is_asleep() {
+    grep -qs '^State:.S' "/proc/$(children_of "$(cat "$1.pid")" | tr -d ' ')/status"
 }
 
 @test "SIGTERM while names are looked up: soon, with a line each" {
@@ -229,10 +235,6 @@ dropped() {
     [ "$(dropped "$(port_of relay)")" = 0 ] || skip "the socket has less room: $(dropped "$(port_of relay)")"
     kill -CONT "$(first)"
     wait_for has_got $((count + 2))
-}
-
-has_got() {
-    [ "$(output_of target | wc -l)" = "$1" ]
 }
 
 @test "a target that sends without an end to one client does not keep others from theirs" {

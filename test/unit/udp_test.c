@@ -5,6 +5,8 @@
 // are made up here, by the linker's --wrap; all else is real.
 #include "udp.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,6 +33,15 @@ static sig_atomic_t stop;
 
 static uint64_t passed_on[2]; // of the busy client, of the quiet one: bytes
 static union host_address sink;
+
+// What the tests themselves need.
+static void need(bool good, const char *what)
+{
+    if (good)
+        return;
+    perror(what);
+    exit(1);
+}
 
 static void make_up(struct mmsghdr *header, unsigned port)
 {
@@ -79,7 +90,7 @@ static int dial_sink(void *context, struct dial_failure *failure)
 
     (void)context;
     (void)failure;
-    connect(fd, &sink.any, sizeof sink.in);
+    need(fd >= 0 && connect(fd, &sink.any, sizeof sink.in) == 0, "connect");
     return fd;
 }
 
@@ -99,14 +110,14 @@ static int bound(union host_address *address)
     memset(address, 0, sizeof *address);
     address->in.sin_family = AF_INET;
     address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(fd, &address->any, sizeof address->in) < 0 ||
-        getsockname(fd, &address->any, &size) < 0)
-        return -1;
+    need(fd >= 0 && bind(fd, &address->any, sizeof address->in) == 0 &&
+             getsockname(fd, &address->any, &size) == 0,
+         "bind");
     return fd;
 }
 
 // COUNT batches, with the first LOSSY of which the kernel drops some.
-static bool serve(unsigned count, unsigned with_loss, unsigned quiet)
+static void serve(unsigned count, unsigned with_loss, unsigned quiet)
 {
     static sigset_t mask;
     struct udp_request request = {.max = 10,
@@ -126,13 +137,14 @@ static bool serve(unsigned count, unsigned with_loss, unsigned quiet)
     stop = 0;
     memset(passed_on, 0, sizeof passed_on);
     sigprocmask(SIG_SETMASK, NULL, &mask);
-    dup2(fd, LISTENER);
-    close(fd);
+    need(dup2(fd, LISTENER) == LISTENER, "dup2");
+    if (fd != LISTENER)
+        close(fd);
     // As long as it is not read there is something to read.
-    sendto(LISTENER, "x", 1, 0, &local.any, sizeof local.in);
+    need(sendto(LISTENER, "x", 1, 0, &local.any, sizeof local.in) == 1, "sendto");
     status = udp(&request, &local);
-    return test_ok(status == 0 && batches == 0, "%u batches, %u with a loss: all are taken", count,
-                   with_loss);
+    test_ok(status == 0 && batches == 0, "%u batches, %u with a loss: all are taken", count,
+            with_loss);
 }
 
 int main(void)
@@ -140,7 +152,6 @@ int main(void)
     const unsigned quiet = 4, busy = DATAGRAMS_BATCH - quiet, many = 1000;
     int fd = bound(&sink); // never read: what does not fit is dropped, and nobody hears of it
 
-    test_ok(fd >= 0, "a target");
     serve(many, 0, quiet);
     test_ok(passed_on[0] == (uint64_t)many * busy && passed_on[1] == (uint64_t)many * quiet,
             "nothing is dropped, all is passed on");
