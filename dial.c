@@ -48,11 +48,12 @@ static int wait_until(const struct dial_request *request, int fd, short events, 
 
     while (!*request->stop) {
         int64_t left = deadline ? deadline - clock_ms() : 0;
-        struct timespec time = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+        struct timespec time = {0};
         int ready;
 
-        if (left < 0)
-            break;
+        // What is there when it is looked this late is not too late.
+        if (left > 0)
+            time = (struct timespec){.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
         ready = ppoll(&entry, 1, deadline ? &time : NULL, request->mask);
         if (ready > 0)
             return entry.revents;

@@ -64,12 +64,17 @@ asks() {
 }
 
 @test "datagram: what is lost fails by the deadline, and a repetition is counted" {
+    local deadline
+
     listen_datagrams target 127.0.0.1 0 mute
     asks --clients=2 --deadline=0.3
     [ "$status" = 1 ]
     [[ $output == *'2 of 2 clients miss replies at the deadline'* ]]
-    asks --retry=50 --deadline=5
-    [ "$status" = 1 ]
+    for deadline in 0.5 5; do # who is slow may have more time for it
+        asks --retry=50 --deadline="$deadline"
+        [ "$status" = 1 ]
+        [[ $output == *' 0 again'* ]] || break
+    done
     run ! grep -q ' 0 again' <<<"$output"
     asks --replies=0 --rounds=3
     [ "$output" = '3 sent, 0 got, 0 again' ]

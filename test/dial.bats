@@ -177,12 +177,12 @@ unknowing() {
     target 127.0.0.1
     port=$(port_of target)
     listen silent --silent 127.0.0.2 "$port"
-    reaches --connect-timeout=12 two.test "$port"
+    reaches --connect-timeout=6 two.test "$port"
     stop target
     stop silent
     target 127.0.0.2 "$port"
     listen silent --silent 127.0.0.1 "$port"
-    reaches --connect-timeout=12 two.test "$port"
+    reaches --connect-timeout=6 two.test "$port"
 }
 
 @test "three silent addresses share the time; the last one is reached" {
@@ -194,10 +194,10 @@ unknowing() {
     listen two --silent 127.0.0.2 "$port"
     listen three --silent 127.0.0.3 "$port"
     target 127.0.0.4 "$port"
-    reaches --connect-timeout=12 many.test "$port"
+    reaches --connect-timeout=6 many.test "$port"
 }
 
-@test "nobody answers: local-connect-failed when the time is over, not much later" {
+@test "nobody answers: local-connect-failed when the time is over" {
     listen_for_said
     listen silent --silent 127.0.0.1 0
     lasts 1000 30000 reaches_not 'local-connect-failed -' --connect-timeout=1 \
@@ -227,22 +227,28 @@ unknowing() {
     ip route delete 198.51.100.7
 }
 
+# asked_in_vain: by a resolver that itself would give up much later than the relay has to.
+asked_in_vain() {
+    RESOLVER_S=30 name_server silent
+}
+
 @test "a name server that never answers: the time holds for the look-up too" {
-    name_server silent
+    asked_in_vain
     listen_for_said
-    lasts 1000 30000 reaches_not 'local-connect-failed -' --connect-timeout=1 slow.test 80
+    lasts 1000 25000 reaches_not 'local-connect-failed -' --connect-timeout=1 slow.test 80
     said 'unable to look up slow.test: '
-    lasts 1000 30000 reaches_not 'local-connect-failed -' --connect-timeout=1 --src=slow.test \
+    said 'timed out'
+    lasts 1000 25000 reaches_not 'local-connect-failed -' --connect-timeout=1 --src=slow.test \
         127.0.0.1 80
 }
 
 @test "SIGTERM while the name server is silent: local-connect-failed at once" {
-    name_server silent
+    asked_in_vain
     relay_once --log="$T/log" slow.test 80
     start client "$PEER" connect 127.0.0.1 "$(port_of relay)" closed
     wait_for has_asked
     wait_for catches_term
-    lasts 0 30000 stop relay
+    lasts 0 25000 stop relay
     [ "$(tail -n 1 relay.status)" = 1 ]
     [[ $(log_of log) == *'|slow.test|80|0|0|local-connect-failed -' ]]
     finished client
@@ -556,7 +562,7 @@ is_not_itself() {
 }
 
 @test "--resolve waits for a silent name server no longer than it was told" {
-    name_server silent
-    lasts 1000 30000 run -0 "$RELAY" --resolve --connect-timeout=1 <<<slow.test
+    asked_in_vain
+    lasts 1000 25000 run -0 "$RELAY" --resolve --connect-timeout=1 <<<slow.test
     [[ $output == $'slow.test\tfailed\tunable to look up slow.test: '*'timed out' ]]
 }

@@ -81,18 +81,35 @@ fields() {
     wait_for grep -q "<27>.*$line"$'\t5\t5\tdone-remote-closed' syslog.out
 }
 
+# soon MS COMMAND...: takes less than that, if not each time on a slow machine.
+soon() {
+    local began took
+
+    for _ in 1 2 3 4; do
+        began=${EPOCHREALTIME/./}
+        "${@:2}"
+        took=$(((${EPOCHREALTIME/./} - began) / 1000))
+        echo "it took $took ms"
+        ((took >= $1)) || return 0
+    done
+    return 1
+}
+
+served_once() {
+    relay_once --log=journal 127.0.0.1 "$(port_of target)"
+    [ "$(client send:hello fin rest)" = hello ]
+    relay_ends 0
+}
+
 @test "a journal that does not keep up: two seconds at most, and syslog has the lines" {
-    local start=$SECONDS line
+    local line
 
     start_stand_in
     start_syslog
     listen target 127.0.0.1 0 echo
     signal_stand_in STOP
     "$PEER" stuff "$JOURNAL"
-    relay_once --log=journal 127.0.0.1 "$(port_of target)"
-    [ "$(client send:hello fin rest)" = hello ]
-    relay_ends 0
-    ((SECONDS - start < 45))
+    soon 4000 served_once
     line="unable to write journal: Resource temporarily unavailable; lost: .*"
     wait_for grep -q "$line"$'\t0\t0\topened' syslog.out
     wait_for grep -q "$line"$'\t5\t5\tdone-remote-closed' syslog.out
@@ -104,7 +121,6 @@ fields() {
 slow_journal() {
     local began
 
-    rm -f target.out
     start_stand_in
     listen target 127.0.0.1 0 print-peer echo
     signal_stand_in STOP
@@ -125,10 +141,10 @@ slow_journal() {
     local early TOOK
 
     slow_journal
-    # Took it longer than the relay waits, then nothing is said about less.
-    while ((TOOK >= 2000)); do
+    # Took it longer than the relay waits with one line, then nothing is said about less.
+    while ((TOOK >= 1000)); do
         echo "it took $TOOK ms"
-        ((SECONDS < 120)) || skip "this machine is too slow"
+        ((SECONDS < 120))
         stop journal
         stop target
         slow_journal
@@ -211,19 +227,21 @@ entry_has() {
     [ "$(entries RESULT=done-local-closed | wc -l)" = 2000 ]
 }
 
+served_inside() {
+    serve_inside relay --count=1 127.0.0.1 0 "$RELAY" --log=journal 127.0.0.1 "$(port_of target)"
+    [ "$(client send:hello fin rest)" = hello ]
+    finished relay
+}
+
 @test "journald, stopped in its tracks: served all the same, and told when it goes on" {
-    local journald start
+    local journald
 
     start_systemd
     listen target 127.0.0.1 0 echo
     journald=$(inside systemctl show -P MainPID systemd-journald)
     inside kill -STOP "$journald"
     inside "$PEER" stuff "$JOURNAL"
-    start=$SECONDS
-    serve_inside relay --count=1 127.0.0.1 0 "$RELAY" --log=journal 127.0.0.1 "$(port_of target)"
-    [ "$(client send:hello fin rest)" = hello ]
-    finished relay
-    ((SECONDS - start < 45))
+    soon 4000 served_inside
     inside kill -CONT "$journald"
     [ -z "$(entries RESULT=opened)" ]
     journal -o cat -t rinetd-relay -p err >said

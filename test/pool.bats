@@ -38,18 +38,23 @@ all_served() {
 }
 
 @test "one connection after the other needs no new worker" {
-    local before after
+    local round before after new kept
 
     hand_relay
     greets
-    wait_for has_workers = 5
-    before=$(workers | xargs -n 1 | sort)
-    client --times=100 send:hello recv:5 fin eof >/dev/null
-    after=$(workers | xargs -n 1 | sort)
-    # One more is right where those that are there were too slow once, and later one less.
-    [ "$(comm -13 - <(echo "$after") <<<"$before" | wc -l)" -lt 20 ]
-    [ "$(comm -12 - <(echo "$after") <<<"$before" | wc -l)" -ge 2 ]
-    all_served 101
+    # Where those that are there were too slow, others are right, and fewer later: then once more.
+    for round in 1 2 3 4 5 6; do
+        wait_for has_workers = 5
+        before=$(workers | xargs -n 1 | sort)
+        client --times=100 send:hello recv:5 fin eof >/dev/null
+        after=$(workers | xargs -n 1 | sort)
+        new=$(comm -13 - <(echo "$after") <<<"$before" | wc -l)
+        kept=$(comm -12 - <(echo "$after") <<<"$before" | wc -l)
+        echo "round $round: $new new, $kept kept"
+        ((new > 1 || kept < 4)) || break
+    done
+    ((new <= 1 && kept >= 4))
+    all_served "$((1 + round * 100))"
 }
 
 @test "2000 in a row: none is lost, and the log has them all" {
@@ -119,7 +124,8 @@ count_watching() {
     [ ! -s said ]
 }
 
-# told_once PATTERN SINCE: not twice, unless that was so long ago that there may have been room again.
+# told_once PATTERN SINCE: not twice, unless that was so long ago that there may have been room
+# again.
 told_once() {
     said_times 1 "$1" || ((SECONDS - $2 >= 4))
 }
@@ -222,14 +228,17 @@ has_clients() {
     hand_relay --per-source=1
     for i in {1..20}; do
         client --times=25 send:hello recv:5 fin eof >/dev/null 2>failed && continue
-        # A worker that was slow at the wrong moment did not tell of the end of its connection in time
-        # for the next client. Without the wait for that, every other round or so fails.
+        # A worker that was slow at the wrong moment did not tell of the end of its connection in
+        # time for the next client. Without the wait for that, every other round or so fails.
         echo "round $i: $(<failed)"
         ((++failed < 3))
         wait_for all_are_done
     done
     wait_for all_are_done
-    [ "$failed" != 0 ] || all_served 500
+    if [ "$failed" = 0 ]; then
+        all_served 500
+        [ ! -s said ]
+    fi
 }
 
 all_are_done() {

@@ -20,16 +20,24 @@ forward() {
 }
 
 # relay_is_stuck PORT: it sleeps though something is there to be read from its connection with that
-# port at either end, so the other side takes no more.
+# port at either end, so the other side takes no more. It is looked twice, with more time between
+# than TCP delays an acknowledgement.
 relay_is_stuck() {
-    has_input "$1" && grep -q '^State:.S' "/proc/$(<number)/status" && has_input "$1"
+    local before
+
+    before=$(input_of_sleeper "$1") && [ -n "$before" ] && sleep 0.25 &&
+        [ "$(input_of_sleeper "$1")" = "$before" ]
 }
 
-# has_input PORT: of the relay, from the client with its own port, from the target with the target's.
-has_input() {
+# input_of_sleeper PORT: what the relay has not read while it sleeps, from the client with its own
+# port, from the target with the target's.
+input_of_sleeper() {
+    grep -q '^State:.S' "/proc/$(<number)/status" || return 1
     awk -v port="$(printf :%04X "$1")$" -v own="$(printf :%04X "$(port_of relay)")$" '
-        $4 == "01" && (port == own ? $2 ~ own : $3 ~ port) && $5 !~ /:0+$/ { found = 1 }
-        END { exit !found }' /proc/net/tcp
+        $4 == "01" && (port == own ? $2 ~ own : $3 ~ port) && $5 !~ /:0+$/ {
+            sub(/.*:/, "", $5)
+            print $5
+        }' /proc/net/tcp
 }
 
 client() {
