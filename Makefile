@@ -191,6 +191,7 @@ $(O)/test/unit/pool_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,accept4 
 $(O)/test/unit/pump_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,clock_gettime fcntl pipe2 \
 	splice)
 $(O)/test/unit/mixed_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,ppoll recv send)
+$(O)/test/unit/dial_test: UNIT_LDFLAGS = -Wl,--wrap=connect
 $(O)/test/unit/flow_test: UNIT_LDFLAGS = -Wl,--wrap=send
 $(O)/test/unit/udp_test: UNIT_LDFLAGS = $(addprefix -Wl$(comma)--wrap=,getsockopt recvmmsg)
 

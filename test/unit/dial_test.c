@@ -1,14 +1,31 @@
 // SPDX-License-Identifier: ISC
+//
+// dial on loopback. The linker's --wrap replaces connect(2), so that it can take its time.
 #include "dial.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "test.h"
 
+int __real_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
+
 static volatile sig_atomic_t never;
+static long pause_ms; // after connect(2), as if the kernel had let others run
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+    const struct timespec pause = {.tv_sec = pause_ms / 1000, .tv_nsec = pause_ms % 1000 * 1000000};
+    int result = __real_connect(fd, address, size), error = errno;
+
+    nanosleep(&pause, NULL);
+    errno = error;
+    return result;
+}
 
 // A socket of TYPE on ADDRESS, which gets its port. Returns it, or -1.
 static int take_port(const char *address, int type, union host_address *taken)
@@ -114,8 +131,28 @@ static void test_listener(int type)
     close(server);
 }
 
+// What has come about in time is used, however late that is seen.
+static void test_late(void)
+{
+    union host_address taken;
+    struct dial_failure failure = {.reason = ""};
+    int server = take_port("127.0.0.1", SOCK_STREAM, &taken), fd;
+
+    pause_ms = 2500;
+    fd = dial(
+        &(struct dial_request){
+            .host = "127.0.0.1", .port = host_port(&taken), .timeout_ms = 2000, .stop = &never},
+        &failure);
+    pause_ms = 0;
+    test_ok(fd >= 0, "a connection that was there in time is used, however late that is seen");
+    if (fd >= 0)
+        close(fd);
+    close(server);
+}
+
 int main(void)
 {
+    test_late();
     test_datagram("127.0.0.1", "127.0.0.1", NULL);
     test_datagram("127.0.0.1", "127.0.0.1", "127.0.0.9");
     test_datagram("127.0.0.1", "localhost", "127.0.0.8");
