@@ -1073,10 +1073,30 @@ static pid_t crew_fork(struct crew *c)
     return 0;
 }
 
+// Sends a signal, and has PID end by it even if a test has stopped it. Only then: LeakSanitizer
+// stops a process that exits by ptrace(2), and would wait for ever for a stop that SIGCONT has
+// taken back.
+static void tell(pid_t pid, int signal_number)
+{
+    char path[64], state = '\0';
+    FILE *stat;
+
+    kill(pid, signal_number);
+    if (signal_number != SIGTERM && signal_number != SIGINT)
+        return;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    stat = fopen(path, "re");
+    if (stat == NULL)
+        return;
+    if (fscanf(stat, "%*d (%*[^)]) %c", &state) == 1 && state == 'T')
+        kill(pid, SIGCONT);
+    fclose(stat);
+}
+
 static void crew_signal(const struct crew *c, int signal_number)
 {
     for (size_t i = 0; i < c->running; i++)
-        kill(c->pid[i], signal_number);
+        tell(c->pid[i], signal_number);
 }
 
 static void crew_note(struct crew *c, int status)
@@ -1133,7 +1153,6 @@ static void crew_end(struct crew *c, int signal_fd)
 
     c->stopping = true;
     crew_signal(c, SIGTERM);
-    crew_signal(c, SIGCONT); // for one that a test has stopped
     while (c->running > 0 && now_ms() < end)
         crew_wait(c, signal_fd, -1, 50);
     crew_signal(c, SIGKILL);
@@ -1438,7 +1457,7 @@ static void signal_children(int signal_number)
     if (list == NULL)
         return;
     while (fscanf(list, "%d", &pid) == 1)
-        kill(pid, signal_number);
+        tell(pid, signal_number);
     fclose(list);
 }
 
@@ -1456,8 +1475,6 @@ static void sweep(void)
             return;
         if (!polite || round % 20 == 0)
             signal_children(polite ? SIGTERM : SIGKILL);
-        if (polite && round % 20 == 0)
-            signal_children(SIGCONT);
         nap(polite ? 5 : 1);
     }
 }
@@ -1488,11 +1505,9 @@ static int attend(pid_t pid, const sigset_t *set)
         pid_t ended;
 
         if (signal_number > 0 && signal_number != SIGCHLD)
-            kill(pid, signal_number);
-        if (signal_number == SIGTERM || signal_number == SIGINT) {
-            kill(pid, SIGCONT); // a test may have stopped it
+            tell(pid, signal_number);
+        if (signal_number == SIGTERM || signal_number == SIGINT)
             kill_at = now_ms() + END_MS + GRACE_MS;
-        }
         if (now_ms() > kill_at)
             kill(pid, SIGKILL);
         while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {

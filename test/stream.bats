@@ -469,7 +469,8 @@ relay_connects() {
     start_client flood:100 wait-file:"$T/over"
     ended_with done-remote-closed
     touch over
-    finished client
+    # Who was slow to send sees the end in the middle of that.
+    finished client || grep -q 'Connection reset by peer' client.err
     finished target
 }
 
