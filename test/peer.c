@@ -1073,9 +1073,9 @@ static pid_t crew_fork(struct crew *c)
     return 0;
 }
 
-// Sends a signal, and has PID end by it even if a test has stopped it. Only then: LeakSanitizer
-// stops a process that exits by ptrace(2), and would wait for ever for a stop that SIGCONT has
-// taken back.
+// Sends a signal, and has PID end by it even if a test has stopped it. Others get no SIGCONT:
+// LeakSanitizer stops a process that exits by ptrace(2), and would wait for ever for a stop that
+// SIGCONT has taken back.
 static void tell(pid_t pid, int signal_number)
 {
     char path[64], state = '\0';
