@@ -36,6 +36,9 @@ common_teardown() {
     for file in "$T"/etc/*; do
         [ ! -f "$file" ] || cat "$file" >"/etc/${file##*/}"
     done
+    for file in "$T"/sys/*; do
+        [ ! -f "$file" ] || cat "$file" >"/proc/sys/net/ipv4/${file##*/}"
+    done
 }
 
 # require WHAT...: root, namespaces or a command; else skips. For setup() and tests: a skip in
@@ -134,4 +137,12 @@ own_etc() {
     mkdir -p "$T/etc"
     [ -f "$T/etc/$1" ] || cat "/etc/$1" >"$T/etc/$1" 2>/dev/null || true
     cat >"/etc/$1"
+}
+
+# own_ipv4 NAME VALUE: of /proc/sys/net/ipv4, until the test's end; see tcp(7).
+own_ipv4() {
+    require namespaces
+    mkdir -p "$T/sys"
+    [ -f "$T/sys/$1" ] || cat "/proc/sys/net/ipv4/$1" >"$T/sys/$1"
+    echo "$2" >"/proc/sys/net/ipv4/$1"
 }

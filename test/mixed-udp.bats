@@ -216,7 +216,7 @@ is_another_served() {
 
 # small_buffers: what the target has not read yet is held by the relay, not by the kernel.
 small_buffers() {
-    echo 4096 16384 65536 >/proc/sys/net/ipv4/tcp_wmem
+    own_ipv4 tcp_wmem '4096 16384 65536'
 }
 
 # takes_each PORT N: so many of 60000 bytes, one by one, as all at once are too much for the relay's
@@ -261,7 +261,7 @@ is_delivered() {
     local pid
 
     require namespaces
-    echo 4096 1048576 6291456 >/proc/sys/net/ipv4/tcp_rmem
+    own_ipv4 tcp_rmem '4096 1048576 6291456'
     listen target --count=1 127.0.0.1 0 recv:1 touch:"$T/asked" wait-file:"$T/go" data:300000:7 \
         touch:"$T/sent" wait-file:"$T/end" rst
     taking
