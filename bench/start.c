@@ -55,21 +55,6 @@ static double us_of(const struct timeval *time)
     return (double)time->tv_sec * 1e6 + (double)time->tv_usec;
 }
 
-static pid_t spawn(int client, char **command)
-{
-    pid_t pid = vfork();
-
-    if (pid == 0) {
-        if (dup2(client, 0) < 0 || dup2(client, 1) < 0 || dup2(client, 2) < 0)
-            _exit(126);
-        execv(command[0], command);
-        _exit(127);
-    }
-    if (pid < 0)
-        stream_die("fork");
-    return pid;
-}
-
 // A connection from this process to itself; returns the end that a server would accept.
 static int make_client(int listener, const struct sockaddr_in *address, int *client)
 {
@@ -88,7 +73,7 @@ static void start_once(int accepted, int target, char **command, struct cost *co
 {
     struct rusage usage;
     double start = now_us();
-    pid_t pid = spawn(accepted, command);
+    pid_t pid = stream_start(accepted, command);
     int connection, status;
 
     close(accepted);
