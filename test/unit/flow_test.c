@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "loopback.h"
 #include "test.h"
 
 #define PATIENCE_MS 20000
@@ -46,20 +47,6 @@ static void note(void *context, const union host_address *address, enum udp_even
 
 static const struct udp_request request = {.note = note};
 
-static int bound(union host_address *address)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    socklen_t size = sizeof *address;
-
-    memset(address, 0, sizeof *address);
-    address->in.sin_family = AF_INET;
-    address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(fd, &address->any, sizeof address->in) < 0 ||
-        getsockname(fd, &address->any, &size) < 0)
-        return -1;
-    return fd;
-}
-
 static bool has_come(int fd)
 {
     struct pollfd entry = {.fd = fd, .events = POLLIN};
@@ -71,8 +58,8 @@ static void set_up(void)
 {
     union host_address local, other;
 
-    listener = bound(&local);
-    client = bound(&other);
+    listener = loopback_socket(&local);
+    client = loopback_socket(&other);
     connect(client, &local.any, sizeof local.in);
     served.request = &request;
     served.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -93,7 +80,7 @@ static uint32_t open_one(void)
     struct flow *flow;
     uint32_t number;
 
-    target = bound(&to);
+    target = loopback_socket(&to);
     __real_send(client, "hello", 5, 0);
     has_come(listener);
     datagrams_receive(&served.datagrams);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "datagrams.h"
+#include "loopback.h"
 #include "test.h"
 
 #define LISTENER    0
@@ -102,20 +103,6 @@ static void note(void *context, const union host_address *client, enum udp_event
         passed_on[ntohs(client->in.sin_port) == QUIET_PORT] = bytes->from_client;
 }
 
-static int bound(union host_address *address)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    socklen_t size = sizeof *address;
-
-    memset(address, 0, sizeof *address);
-    address->in.sin_family = AF_INET;
-    address->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    need(fd >= 0 && bind(fd, &address->any, sizeof address->in) == 0 &&
-             getsockname(fd, &address->any, &size) == 0,
-         "bind");
-    return fd;
-}
-
 // COUNT batches, with the first LOSSY of which the kernel drops some.
 static void serve(unsigned count, unsigned with_loss, unsigned quiet)
 {
@@ -129,7 +116,7 @@ static void serve(unsigned count, unsigned with_loss, unsigned quiet)
                                   .dial = dial_sink,
                                   .note = note};
     union host_address local;
-    int fd = bound(&local), status;
+    int fd = loopback_socket(&local), status;
 
     batches = count;
     lossy = with_loss;
@@ -137,6 +124,7 @@ static void serve(unsigned count, unsigned with_loss, unsigned quiet)
     stop = 0;
     memset(passed_on, 0, sizeof passed_on);
     sigprocmask(SIG_SETMASK, NULL, &mask);
+    need(fd >= 0, "bind");
     need(dup2(fd, LISTENER) == LISTENER, "dup2");
     if (fd != LISTENER)
         close(fd);
@@ -150,8 +138,10 @@ static void serve(unsigned count, unsigned with_loss, unsigned quiet)
 int main(void)
 {
     const unsigned quiet = 4, busy = DATAGRAMS_BATCH - quiet, many = 1000;
-    int fd = bound(&sink); // never read: what does not fit is dropped, and nobody hears of it
+    // Never read: what does not fit is dropped, and nobody hears of it.
+    int fd = loopback_socket(&sink);
 
+    need(fd >= 0, "bind");
     serve(many, 0, quiet);
     test_ok(passed_on[0] == (uint64_t)many * busy && passed_on[1] == (uint64_t)many * quiet,
             "nothing is dropped, all is passed on");
